@@ -1,0 +1,151 @@
+"""Joining the rendered parts and the new audio into the final video, without encoding a picture again."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+
+from .audio import AudioInfo, read_audio
+from .errors import RunError
+from .notices import notice
+
+AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+AAC_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
+BITRATE_PER_CHANNEL = 96_000
+
+
+def combine_parts(
+    parts: Sequence[Path],
+    audio: AudioInfo,
+    out: Path,
+    *,
+    end_pts: int,
+    time_base: Fraction,
+    audio_start_s: float = 0.0,
+    audio_end_s: float | None = None,
+    comment: str = "",
+    on_packet: Callable[[], object] = lambda: None,
+) -> None:
+    """Copy the packets of all parts, one after the other, and encode the audio once, whole.
+
+    The parts carry absolute time stamps. Their decode times are made anew, because each part begins its own: the k-th
+    packet is decoded when the (k − d)-th frame is shown, d being how far frames are reordered.
+
+    Args:
+        parts: Files of `sync.render`, in the order of the result.
+        audio: The new audio; cut at the end of the video, or followed by silence up to it.
+        out: The mp4 to write; write it under a temporary name.
+        end_pts: Where the last frame ends, in ticks of `time_base`.
+        time_base: Of the parts.
+        audio_start_s: Where the audio's own trim starts.
+        audio_end_s: Where it ends.
+        comment: Goes into the file's metadata.
+        on_packet: Called after every video packet, for progress.
+
+    Raises:
+        RunError: If the parts do not fit together, or the disk is full.
+    """
+    try:
+        with av.open(str(out), "w", format="mp4", options={"movflags": "faststart"}) as container:
+            if comment:
+                container.metadata["comment"] = comment
+            with av.open(str(parts[0])) as first:
+                video = container.add_stream_from_template(first.streams.video[0])
+            video.time_base = time_base
+            sound = _add_audio_stream(container, audio)
+            end_s = float(end_pts * time_base)
+            packets = heapq.merge(
+                _video_packets(parts, video, end_pts, time_base),
+                _audio_packets(audio, sound, end_s, audio_start_s, audio_end_s),
+                key=lambda timed: timed[0],
+            )
+            for _, packet in packets:
+                container.mux(packet)
+                if packet.stream is video:
+                    on_packet()
+    except (av.FFmpegError, OSError) as error:
+        raise RunError(
+            f"cannot write {str(out)!r}: {getattr(error, 'strerror', None) or error}; is the disk full?"
+        ) from error
+
+
+def _video_packets(parts: Sequence[Path], video: Any, end_pts: int, time_base: Fraction) -> Iterator[tuple[float, Any]]:
+    coded = []
+    for part in parts:
+        with av.open(str(part)) as container:
+            stream = container.streams.video[0]
+            if stream.codec_context.extradata != video.codec_context.extradata or stream.time_base != time_base:
+                raise RunError(f"{part.name} was encoded differently from {parts[0].name}; delete the folder {str(part.parent)!r} and sync again")  # fmt: skip
+            coded += [p.pts for p in container.demux(stream) if p.pts is not None]
+    shown = sorted(coded)
+    if len(set(shown)) != len(shown):
+        raise RunError(f"parts in {str(parts[0].parent)!r} overlap in time; delete that folder and sync again")
+    rank = {pts: k for k, pts in enumerate(shown)}
+    delay = max(k - rank[pts] for k, pts in enumerate(coded))
+    step = max(1, shown[1] - shown[0]) if len(shown) > 1 else 1
+    decode = [shown[0] - (delay - k) * step for k in range(delay)] + shown[: len(shown) - delay]
+    k = 0
+    for part in parts:
+        with av.open(str(part)) as container:
+            for packet in container.demux(container.streams.video[0]):
+                if packet.pts is None:
+                    continue
+                packet.dts, packet.stream, packet.time_base = decode[k], video, time_base
+                packet.duration = decode[k + 1] - decode[k] if k + 1 < len(decode) else 0
+                if k + 1 == len(decode):  # the last one makes the track end where the last frame does
+                    packet.duration = max(1, end_pts - shown[0] - (decode[k] - decode[0]))
+                k += 1
+                yield float(packet.dts * time_base), packet
+
+
+def _add_audio_stream(container: Any, audio: AudioInfo) -> Any:
+    """An AAC stream at the audio's own rate and layout; the nearest that AAC has where it lacks them."""
+    rate_hz = next((r for r in AAC_RATES_HZ if r >= audio.rate_hz), AAC_RATES_HZ[-1])
+    layout = audio.layout if audio.layout in AAC_LAYOUTS else ("mono" if audio.channels == 1 else "stereo")
+    if (rate_hz, layout) != (audio.rate_hz, audio.layout):
+        notice(
+            f"{audio.path.name}: {audio.rate_hz} Hz {audio.layout} becomes {rate_hz} Hz {layout}, the nearest that AAC has"
+        )
+    stream = container.add_stream("aac", rate=rate_hz, layout=layout)
+    # AAC carries at most 6144 bits a frame of 1024 samples and channel.
+    stream.bit_rate = min(BITRATE_PER_CHANNEL, 5 * rate_hz) * len(stream.layout.channels)
+    return stream
+
+
+def _audio_packets(
+    audio: AudioInfo, stream: Any, end_s: float, audio_start_s: float, audio_end_s: float | None
+) -> Iterator[tuple[float, Any]]:
+    rate_hz, layout = stream.rate, stream.layout.name
+    left = round(end_s * rate_hz)
+    position = 0
+
+    def frames() -> Iterator[np.ndarray]:
+        nonlocal left
+        for block in read_audio(audio.path, rate_hz, layout, start_s=audio_start_s, end_s=audio_end_s):
+            block = block[:, :left]
+            left -= block.shape[1]
+            yield block
+            if left <= 0:
+                return
+        while left > 0:
+            silence = np.zeros((len(stream.layout.channels), min(left, 10 * rate_hz)), np.float32)
+            left -= silence.shape[1]
+            yield silence
+
+    for block in frames():
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=layout)
+        frame.rate, frame.pts, frame.time_base = rate_hz, position, Fraction(1, rate_hz)
+        position += block.shape[1]
+        yield from ((_seconds(p), p) for p in stream.encode(frame))
+    yield from ((_seconds(p), p) for p in stream.encode(None))
+
+
+def _seconds(packet: Any) -> float:
+    return float((packet.dts or 0) * packet.time_base)

@@ -1,0 +1,341 @@
+"""Following faces through a video in one streaming pass.
+
+Faces are looked for on a small copy of every k-th frame, and on the frames between where something changed; detections
+are linked into tracks by overlap and size; a cut ends every track. Short misses are interpolated, long ones end the
+track. Boxes stay float, and are smoothed by a window centred on the frame, inside a track only: no lag, no smear
+across a cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from tqdm.auto import tqdm
+
+from ..colour import frame_to_bgr
+from ..errors import MediaError
+from ..files import StrPath, replace_when_whole
+from ..media import VideoInfo, read_frames
+from .detectors import Detection, FaceDetector
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """How faces are followed.
+
+    Attributes:
+        every_s: Time between looks, in seconds; faces are looked for more densely where something changes.
+        side_px: Longest side of the small copy that is searched.
+        max_gap_s: A face missed for longer than this ends its track.
+        min_track_s: Shorter tracks are taken for false alarms.
+        smooth_s: Standard deviation of the centred smoothing, in seconds.
+        cut_difference: Mean change of hue, saturation and value (0..255) that makes a cut.
+    """
+
+    every_s: float = 0.16
+    side_px: int = 640
+    max_gap_s: float = 0.4
+    min_track_s: float = 0.15
+    smooth_s: float = 0.07
+    cut_difference: float = 22.0
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One face over consecutive frames.
+
+    Attributes:
+        start: Index of its first frame.
+        boxes_xyxy: (n, 4) float32, pixels of the upright picture.
+        scores: (n,) float32 in 0..1.
+        landmarks_xy: (n, 5, 2) float32, NaN where the detector has none.
+    """
+
+    start: int
+    boxes_xyxy: np.ndarray
+    scores: np.ndarray
+    landmarks_xy: np.ndarray
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.boxes_xyxy)
+
+    @property
+    def area(self) -> float:
+        """Its picture area summed over time, px² · frames: how much it is on screen."""
+        width, height = (self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]).T
+        return float((width * height).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """All faces of a video, and the time of every frame.
+
+    Attributes:
+        pts: (T,) int64 presentation time of each frame, counted from the video's time zero.
+        time_base: Seconds of one tick of `pts`.
+        last_duration: Ticks that the last frame is shown.
+        cuts: Indices of the frames that begin a new shot, rising, without 0.
+        tracks: Ordered by their first frame.
+    """
+
+    pts: np.ndarray
+    time_base: Fraction
+    last_duration: int
+    cuts: np.ndarray
+    tracks: tuple[Track, ...]
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.pts)
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """(T,) when each frame is shown, seconds."""
+        return self.pts * float(self.time_base)
+
+    @property
+    def end_pts(self) -> int:
+        return int(self.pts[-1]) + self.last_duration
+
+    @property
+    def end_s(self) -> float:
+        """When the last frame ends, seconds from time zero."""
+        return float(self.end_pts * self.time_base)
+
+    def shots(self) -> list[tuple[int, int]]:
+        """Half-open frame ranges between cuts."""
+        edges = [0, *self.cuts.tolist(), self.n_frames]
+        return list(zip(edges[:-1], edges[1:], strict=True))
+
+    def save(self, path: StrPath) -> None:
+        """Write to an .npz file."""
+        empty = np.zeros((0, 4), np.float32)
+        with replace_when_whole(path) as part:
+            np.savez_compressed(
+                part,
+                pts=self.pts,
+                time_base=[self.time_base.numerator, self.time_base.denominator],
+                last_duration=self.last_duration,
+                cuts=self.cuts,
+                starts=[t.start for t in self.tracks],
+                stops=[t.stop for t in self.tracks],
+                boxes_xyxy=np.concatenate([empty, *(t.boxes_xyxy for t in self.tracks)]),
+                scores=np.concatenate([empty[:, 0], *(t.scores for t in self.tracks)]),
+                landmarks_xy=np.concatenate([np.zeros((0, 5, 2), np.float32), *(t.landmarks_xy for t in self.tracks)]),
+            )
+
+    @classmethod
+    def load(cls, path: StrPath) -> Tracks:
+        """Read what `save` wrote."""
+        with np.load(Path(path)) as data:
+            edges = np.cumsum([0, *(data["stops"] - data["starts"])]).astype(int)
+            rows = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+            boxes, scores, points = data["boxes_xyxy"], data["scores"], data["landmarks_xy"]
+            tracks = tuple(
+                Track(int(start), boxes[r], scores[r], points[r]) for start, r in zip(data["starts"], rows, strict=True)
+            )
+            time_base = Fraction(int(data["time_base"][0]), int(data["time_base"][1]))
+            return cls(data["pts"], time_base, int(data["last_duration"]), data["cuts"].astype(int), tracks)
+
+
+def track_faces(
+    info: VideoInfo, detector: FaceDetector, config: TrackConfig = TrackConfig(), *, progress: bool = True
+) -> Tracks:
+    """Follow every face of a video. Memory does not grow with its length but for the boxes themselves.
+
+    Raises:
+        MediaError: If the video (or its trim) holds no frame.
+    """
+    every = max(1, round(config.every_s * info.rate))
+    follower = _Follower(detector, config, every, max_gap=max(every, round(config.max_gap_s * info.rate)))
+    pts: list[int] = []
+    duration = 0
+    bar = tqdm(
+        total=round(info.duration_s * info.rate) or None, desc="track", unit="frame", disable=not progress, leave=False
+    )
+    with bar:
+        for frame in read_frames(info):
+            pts.append(frame.pts)
+            duration = frame.duration
+            follower.add(frame_to_bgr(frame, info.color, config.side_px))
+            bar.update()
+    if not pts:
+        raise MediaError(
+            f"{info.path.name} has no frame between {info.start_s:g} s and {info.end_s or info.duration_s:g} s"
+        )
+    follower.finish()
+    scale = max(1.0, max(info.width_px, info.height_px) / config.side_px)
+    min_frames = max(2, round(config.min_track_s * info.rate)) if len(pts) > 2 else 1
+    sigma = float(config.smooth_s * info.rate)
+    tracks = [t for t in (_fill(p, scale, sigma) for p in follower.closed) if len(t.boxes_xyxy) >= min_frames]
+    return Tracks(
+        pts=np.array(pts, np.int64),
+        time_base=info.time_base,
+        last_duration=duration or max(1, round(1 / info.rate / info.time_base)),
+        cuts=np.array(follower.cuts, int),
+        tracks=tuple(sorted(tracks, key=lambda t: (t.start, -t.area))),
+    )
+
+
+@dataclass(eq=False)
+class _Path:
+    """A track in the making: the frames on which the face was seen, and what was seen."""
+
+    indices: list[int] = field(default_factory=list)
+    seen: list[Detection] = field(default_factory=list)
+
+
+class _Follower:
+    """Decides which small copies are searched, and links what is found. Holds the copies since the last look only."""
+
+    def __init__(self, detector: FaceDetector, config: TrackConfig, every: int, max_gap: int) -> None:
+        self._detector, self._config, self._every, self._max_gap = detector, config, every, max_gap
+        self._waiting: dict[int, np.ndarray] = {}
+        self._looked: tuple[int, list[Detection]] | None = None
+        self._open: list[_Path] = []
+        self._count = 0
+        self._last_hsv: np.ndarray | None = None
+        self._changes: list[float] = []
+        self.closed: list[_Path] = []
+        self.cuts: list[int] = []
+
+    def add(self, picture_bgr: np.ndarray) -> None:
+        index = self._count
+        self._count += 1
+        if self._is_cut(picture_bgr):
+            self._end_shot()
+            self.cuts.append(index)
+        self._waiting[index] = picture_bgr
+        if self._looked is None or index - self._looked[0] >= self._every:
+            self._look(index)
+
+    def finish(self) -> None:
+        self._end_shot()
+
+    def _end_shot(self) -> None:
+        if self._waiting:
+            self._look(max(self._waiting))
+        self.closed += self._open
+        self._open, self._looked = [], None
+
+    def _is_cut(self, picture_bgr: np.ndarray) -> bool:
+        hsv = cv2.cvtColor(cv2.resize(picture_bgr, (96, 54), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2HSV)
+        last, self._last_hsv = self._last_hsv, hsv
+        if last is None:
+            return False
+        difference = cv2.absdiff(hsv, last)
+        hue = difference[..., 0]
+        change = float((np.minimum(hue, 180 - hue).mean() + difference[..., 1].mean() + difference[..., 2].mean()) / 3)
+        usual = sum(self._changes) / len(self._changes) if self._changes else 0.0
+        is_cut = change > self._config.cut_difference and change > 2.5 * usual
+        self._changes = [] if is_cut else [*self._changes[-4:], change]
+        return is_cut
+
+    def _look(self, index: int) -> None:
+        """Search frame `index`; where it disagrees with the last look, search the frames between too."""
+        found = self._detector.detect([self._waiting.pop(index)])[0]
+        between = sorted(self._waiting)
+        if self._looked is not None and between and not _agree(self._looked[1], found):
+            pictures = [self._waiting[i] for i in between]
+            for i, detections in zip(between, self._detector.detect(pictures), strict=True):
+                self._link(i, detections)
+        self._waiting.clear()
+        self._link(index, found)
+        self._looked = (index, found)
+
+    def _link(self, index: int, detections: Sequence[Detection]) -> None:
+        still_open = []
+        for path in self._open:
+            (still_open if index - path.indices[-1] <= self._max_gap else self.closed).append(path)
+        self._open = still_open
+        pairs = sorted(
+            ((_likeness(p.seen[-1], d), i, j) for i, p in enumerate(self._open) for j, d in enumerate(detections)),
+            reverse=True,
+        )
+        linked_paths: set[int] = set()
+        linked: set[int] = set()
+        for likeness, i, j in pairs:
+            if likeness <= 0 or i in linked_paths or j in linked:
+                continue
+            linked_paths.add(i)
+            linked.add(j)
+            self._open[i].indices.append(index)
+            self._open[i].seen.append(detections[j])
+        self._open += [_Path([index], [d]) for j, d in enumerate(detections) if j not in linked]
+
+
+def _agree(before: Sequence[Detection], after: Sequence[Detection]) -> bool:
+    """Whether two looks see the same faces in nearly the same places."""
+    if len(before) != len(after):
+        return False
+    return all(max(iou(b.box_xyxy, a.box_xyxy) for a in after) > 0.5 for b in before) if before else True
+
+
+def _likeness(a: Detection, b: Detection) -> float:
+    """How likely two detections a few frames apart are one face: overlap, or 0 where place and size speak against it."""
+    overlap = iou(a.box_xyxy, b.box_xyxy)
+    if overlap >= 0.2:
+        return overlap
+    size_a, size_b = _size(a.box_xyxy), _size(b.box_xyxy)
+    moved = float(np.hypot(*(_centre(a.box_xyxy) - _centre(b.box_xyxy))))
+    is_near = moved < 0.6 * min(size_a, size_b) and max(size_a, size_b) < 1.5 * min(size_a, size_b)
+    return 0.1 if is_near else 0.0
+
+
+def iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> float:
+    """Intersection over union of two boxes, 0..1."""
+    low, high = np.maximum(a_xyxy[:2], b_xyxy[:2]), np.minimum(a_xyxy[2:], b_xyxy[2:])
+    inside = float(np.prod(np.maximum(0, high - low)))
+    total = float(np.prod(a_xyxy[2:] - a_xyxy[:2]) + np.prod(b_xyxy[2:] - b_xyxy[:2])) - inside
+    return inside / total if total > 0 else 0.0
+
+
+def _centre(box_xyxy: np.ndarray) -> np.ndarray:
+    return (box_xyxy[:2] + box_xyxy[2:]) / 2
+
+
+def _size(box_xyxy: np.ndarray) -> float:
+    return float(np.sqrt(np.prod(box_xyxy[2:] - box_xyxy[:2])))
+
+
+def _fill(path: _Path, scale: float, sigma: float) -> Track:
+    """Interpolate between the looks, smooth, and scale to the source's pixels."""
+    indices = np.array(path.indices)
+    frames = np.arange(indices[0], indices[-1] + 1)
+    nowhere = np.full((5, 2), np.nan, np.float32)
+    values = np.column_stack(
+        [
+            np.stack([d.box_xyxy for d in path.seen]),
+            np.stack([nowhere if d.landmarks_xy is None else d.landmarks_xy for d in path.seen]).reshape(
+                len(indices), 10
+            ),
+        ]
+    ).astype(np.float64)
+    dense = np.column_stack([np.interp(frames, indices, column) for column in values.T])
+    dense = smooth_centred(dense, sigma) * scale
+    scores = np.interp(frames, indices, [d.score for d in path.seen])
+    return Track(
+        int(indices[0]),
+        dense[:, :4].astype(np.float32),
+        scores.astype(np.float32),
+        dense[:, 4:].reshape(-1, 5, 2).astype(np.float32),
+    )
+
+
+def smooth_centred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian smoothing along the first axis with no lag, at the ends neither.
+
+    The ends are continued by point reflection, so that a steady motion stays exactly itself up to its last frame.
+    """
+    reach = min(int(3 * sigma + 0.5), len(values) - 1)
+    if reach < 1 or sigma <= 0:
+        return values
+    padded = np.pad(values, [(reach, reach)] + [(0, 0)] * (values.ndim - 1), mode="reflect", reflect_type="odd")
+    return gaussian_filter1d(padded, sigma, axis=0, truncate=3.0, mode="nearest")[reach:-reach]

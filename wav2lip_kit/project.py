@@ -1,0 +1,684 @@
+"""A project: the folder of one job, and the stages that read and write it.
+
+    project.json          what was asked for
+    source.*  audio.*     the video (a folder `source/` for frames) and the new audio
+    tracks-KEY.npz        every face, every frame                      track
+    segments.json         where to sync                                suggest, or the picker
+    segments/0007-KEY.mp4 rendered parts, video only                   sync
+    final_video.mp4       the result, and report.json beside it        combine
+
+The folder is the truth: a stage can be run again, after a kill or on another machine, and does only what is missing.
+KEY is made from the content and settings that a file depends on, so that nothing stale is ever used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .audio import AudioInfo, probe_audio, write_mel
+from .blending import PASTES, crop_mask, mouth_region
+from .combine import combine_parts
+from .errors import FaceError, InputError, ProjectError, SegmentError
+from .faces.crops import crop_matrix
+from .faces.detectors import FaceDetector, load_detector
+from .faces.presence import suggest_segments
+from .faces.speakers import check_speaker, speaker_boxes
+from .faces.tracking import TrackConfig, Tracks, track_faces
+from .files import StrPath, content_id, replace_when_whole, write_text_atomic
+from .media import Encoding, Frame, VideoInfo, check_whole, probe
+from .notices import collect_notices, notice
+from .provenance import build_report, provenance_comment
+from .segment_files import SUFFIXES, read_segments, write_segments
+from .segments import Segment, Segments, parse_segments
+from .sync import LipSyncer, pick_device, render
+from .timeline import Part, PartReader, check_fit, plan_parts
+from .timing import format_time, parse_range, snap_rate
+from .weights import weights_id
+
+FORMAT, VERSION = "wav2lip_kit.project", 1
+RENDER_VERSION = 1
+"""Part of every key of a rendered part: raise it when the same settings render other pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user asks for; every field is a command-line option of the same name.
+
+    Attributes:
+        segments: `auto` (where the speaker's face is), `all`, times such as `0:31-1:00, 1:09-1:24`, or a segments
+            file. Empty: the project's segments.json when there is one, else `auto`. Times count from the trim's start.
+        speaker: Whom to sync; see `faces.speakers`.
+        trim: The stretch of the video to use, `0:10-2:00`; empty for all of it.
+        trim_audio: The same for the audio.
+        fit: What to do when lengths differ; see `timeline`.
+        weights: Registry name or checkpoint.
+        detector: Face detector; see `faces.detectors`.
+        device: `auto`, `cpu` or `cuda`.
+        shift_ms: Takes the sound from this much later; a positive shift moves the mouth earlier.
+        paste: `mouth` (feathered lower face) or `box` (the whole square, as the reference).
+        rate: Frames a second of an image or a folder of frames, 25 when empty.
+        crf: x264's quality, 0 (lossless) to 51.
+    """
+
+    segments: str = ""
+    speaker: str = "largest"
+    trim: str = ""
+    trim_audio: str = ""
+    fit: str = "silence"
+    weights: str = "wav2lip"
+    detector: str = "auto"
+    device: str = "auto"
+    shift_ms: float = 0.0
+    paste: str = "mouth"
+    rate: str = ""
+    crf: int = 17
+
+    def check(self) -> None:
+        """Make sure that every setting can be understood; looks at no file but a segments or speaker file.
+
+        Raises:
+            InputError: Naming the first that cannot.
+        """
+        check_fit(self.fit)
+        check_speaker(self.speaker)
+        pick_device(self.device)
+        for text in (self.trim, self.trim_audio):
+            _parse_trim(text)
+        if self.rate:
+            snap_rate(self.rate)
+        if self.paste not in PASTES:
+            raise InputError(f"unknown paste {self.paste!r}: choose {', '.join(PASTES)}")
+        if not 0 <= self.crf <= 51:
+            raise InputError(f"crf {self.crf} is out of range: choose 0 (lossless) to 51, 17 looks like the source")
+        if not abs(self.shift_ms) <= 2000:
+            raise InputError(f"shift of {self.shift_ms:g} ms is out of range: choose -2000 to 2000")
+        self.typed_segments()
+
+    def typed_segments(self) -> Segments | None:
+        """The segments given in words or by a file; None where they come from the faces or the whole video.
+
+        Raises:
+            SegmentError: If they cannot be understood, or there are none.
+        """
+        if self.segments in ("", "auto", "all"):
+            return None
+        path = Path(self.segments)
+        is_file = path.suffix.lower() in SUFFIXES
+        try:
+            segments = read_segments(path) if is_file else parse_segments(self.segments)
+        except SegmentError as error:
+            if is_file or any(c.isdigit() for c in self.segments):
+                raise
+            raise SegmentError(
+                f"unknown segments {self.segments!r}: choose auto, all, times such as 0:31-1:00,1:09-1:24, "
+                f"or a file ({', '.join(SUFFIXES)})"
+            ) from error
+        if not segments:
+            raise SegmentError(f"no segment in {self.segments!r}: give times such as 0:31-1:00, or auto")
+        return segments
+
+
+def _parse_trim(text: str) -> tuple[float, float | None]:
+    return parse_range(text) if text else (0.0, None)
+
+
+class Project:
+    """The folder of one job. Make one with `create`, come back to one with `open`."""
+
+    def __init__(self, folder: Path, video_name: str, audio_name: str, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._video_name, self._audio_name = video_name, audio_name
+
+    # ── making and opening ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @classmethod
+    def create(cls, folder: StrPath, video: StrPath, audio: StrPath, **settings: Any) -> Project:
+        """Make the folder, or take up an existing one, for a video and new audio. Checks both before it writes.
+
+        Args:
+            folder: The project's folder; its parent must exist.
+            video: A video file, an image, or a folder of frames.
+            audio: An audio file, or a video with sound.
+            **settings: Fields of `Settings`.
+
+        Raises:
+            InputError: If anything cannot be used; nothing is written then.
+        """
+        folder, video, audio = Path(folder), Path(video), Path(audio)
+        chosen = make_settings(Settings(), settings)
+        chosen.check()
+        draft = cls(folder, "", "", chosen)
+        draft.__dict__["video"] = draft._look_at_video(video)  # fills the cached property
+        check_whole(draft.video)
+        draft.__dict__["audio"] = probe_audio(audio)
+        draft._check_segments()
+        check_writable_folder(folder)
+        folder.mkdir(exist_ok=True)
+        video_name = "source" if video.is_dir() else "source" + video.suffix.lower()
+        audio_name = "audio" + audio.suffix.lower()
+        _bring(video, folder / video_name)
+        _bring(audio, folder / audio_name)
+        project = cls(folder, video_name, audio_name, chosen)
+        project._put_away_foreign_segments()
+        project._save()
+        return project
+
+    @classmethod
+    def open(cls, folder: StrPath, **settings: Any) -> Project:
+        """Come back to a project; settings that are given replace the stored ones.
+
+        Raises:
+            ProjectError: If the folder holds no project.
+        """
+        folder = Path(folder)
+        try:
+            stored = json.loads((folder / "project.json").read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ProjectError(f"no project in {str(folder)!r}: give --video and --audio to begin one there") from error
+        except (OSError, ValueError) as error:
+            raise ProjectError(f"cannot read {str(folder / 'project.json')!r}: {error}; begin again with --video and --audio") from error  # fmt: skip
+        if stored.get("format") != FORMAT or stored.get("version") != VERSION:
+            raise ProjectError(
+                f"{str(folder / 'project.json')!r} is of another version ({stored.get('version')!r}, not {VERSION}); "
+                "begin again with --video and --audio"
+            )
+        project = cls(folder, stored["video"], stored["audio"], make_settings(Settings(), stored["settings"]))
+        if settings:
+            project.settings = make_settings(project.settings, settings)
+            project.settings.check()
+            project._check_segments()
+            project._save()
+        return project
+
+    def _save(self) -> None:
+        stored = {
+            "format": FORMAT,
+            "version": VERSION,
+            "video": self._video_name,
+            "audio": self._audio_name,
+            "video_key": self._video_key,
+            "settings": asdict(self.settings),
+        }
+        write_text_atomic(self.folder / "project.json", json.dumps(stored, indent=2, ensure_ascii=False) + "\n")
+
+    def _put_away_foreign_segments(self) -> None:
+        """Marks belong to one video and trim: those of another are kept, but under another name."""
+        path = self.folder / "project.json"
+        if not (path.is_file() and self.segments_path.is_file()):
+            return
+        with contextlib.suppress(ValueError):  # an unreadable project.json cannot vouch for the marks either
+            if json.loads(path.read_text(encoding="utf-8")).get("video_key") == self._video_key:
+                return
+        kept = self.segments_path.replace(self.folder / "segments.old.json")
+        notice(f"the project now holds another video or trim; its old segments are kept in {kept.name}")
+
+    # ── what is in it ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def segments_path(self) -> Path:
+        return self.folder / "segments.json"
+
+    @property
+    def final_path(self) -> Path:
+        return self.folder / "final_video.mp4"
+
+    @property
+    def report_path(self) -> Path:
+        return self.folder / "report.json"
+
+    @cached_property
+    def video(self) -> VideoInfo:
+        """The source video, trimmed."""
+        return self._look_at_video(self.folder / self._video_name)
+
+    @cached_property
+    def audio(self) -> AudioInfo:
+        return probe_audio(self.folder / self._audio_name)
+
+    @property
+    def segments(self) -> Segments:
+        """The segments to sync, from segments.json.
+
+        Raises:
+            ProjectError: If there are none yet.
+        """
+        if not self.segments_path.is_file():
+            raise ProjectError(
+                f"no segments in {str(self.folder)!r} yet: run `wav2lip-kit suggest --project {self.folder}`"
+            )
+        return read_segments(self.segments_path)
+
+    @segments.setter
+    def segments(self, segments: Segments) -> None:
+        media = {"name": self._video_name, "video_key": self._video_key, "duration_s": self.video.duration_s}
+        write_segments(segments, self.segments_path, media=media)
+
+    def _look_at_video(self, path: Path) -> VideoInfo:
+        info = probe(path, rate=snap_rate(self.settings.rate) if self.settings.rate else None)
+        if info.kind == "image":  # a picture lasts as long as what is said over it
+            audio_s = self._audio_length_s()
+            info = replace(info, duration_s=float(max(1, round(audio_s * info.rate)) / info.rate))
+        start_s, end_s = _parse_trim(self.settings.trim)
+        return info.trimmed(start_s, end_s) if self.settings.trim else info
+
+    def _audio_length_s(self) -> float:
+        start_s, end_s = _parse_trim(self.settings.trim_audio)
+        return (end_s or self.audio.duration_s) - start_s
+
+    def _check_segments(self) -> None:
+        typed = self.settings.typed_segments()
+        if typed is not None and self.video.duration_s:
+            typed.check_within(self.video.duration_s)
+
+    # ── keys ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _video_key(self) -> str:
+        info = self.video
+        return key_of(content_id(info.path), info.start_s, info.end_s, str(info.rate), info.duration_s)
+
+    @cached_property
+    def _audio_key(self) -> str:
+        return key_of(content_id(self.audio.path), self.settings.trim_audio)
+
+    # ── stages ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def track(self, *, detector: FaceDetector | None = None, progress: bool = True) -> Tracks:
+        """Find and follow every face; taken from the folder when it was done before."""
+        with self._stage("track"):
+            detector = detector or load_detector(self.settings.detector, device=pick_device(self.settings.device))
+            config = TrackConfig()
+            path = self.folder / f"tracks-{key_of(self._video_key, detector.name, config)}.npz"
+            if path.is_file():
+                return Tracks.load(path)
+            tracks = track_faces(self.video, detector, config, progress=progress)
+            tracks.save(path)
+            return tracks
+
+    def suggest(self, tracks: Tracks | None = None, *, progress: bool = True) -> Segments:
+        """Write segments.json: the segments that were asked for, or those where the speaker's face is.
+
+        Raises:
+            FaceError: If they are to come from the faces and there is none.
+            SegmentError: If typed segments lie outside the video.
+        """
+        tracks = tracks or self.track(progress=progress)
+        segments = self.settings.typed_segments()
+        if segments is not None:
+            segments.check_within(tracks.end_s)
+        elif self.settings.segments == "all":
+            segments = Segments([Segment(0.0, tracks.end_s)])
+        else:
+            segments = suggest_segments(tracks, self._speaker_boxes(tracks))
+            if not segments:
+                raise FaceError(f"no face of {self.settings.speaker!r} is there for long enough, or large enough, in {self.video.path.name}; mark segments with --segments")  # fmt: skip
+        self.segments = segments
+        return segments
+
+    def _speaker_boxes(self, tracks: Tracks) -> np.ndarray:
+        if not tracks.tracks:
+            raise FaceError(
+                f"no face anywhere in {self.video.path.name} ({tracks.n_frames} frames searched): "
+                "give a video that shows the speaker's face, or try another --detector"
+            )
+        return speaker_boxes(tracks, self.settings.speaker)
+
+    def _plan(self, tracks: Tracks, mel_s: float) -> tuple[list[Part], np.ndarray, int]:
+        """The parts, the box of every source frame that is to be synced (NaN elsewhere), and the result's end."""
+        segments = self.segments
+        segments.check_within(tracks.end_s)
+        is_face = segments.snap(tracks.times_s, tracks.end_s).frame_mask(tracks.times_s)
+        boxes = self._speaker_boxes(tracks)
+        missing = np.flatnonzero(is_face & np.isnan(boxes[:, 0]))
+        if len(missing) == is_face.sum():
+            raise FaceError(f"no face of {self.settings.speaker!r} in any of the segments {segments}: mark others, or choose another --speaker")  # fmt: skip
+        if len(missing):
+            notice(
+                f"{len(missing)} of {int(is_face.sum())} frames in FACE segments show no face of the speaker "
+                f"(first at {format_time(float(tracks.times_s[missing[0]]), decimals=2)}); they are left as they are"
+            )
+        boxes[~is_face] = np.nan
+        fit = "silence" if self.video.kind == "image" else self.settings.fit
+        parts, end_pts = plan_parts(tracks, is_face, mel_s, fit)
+        video_s = float(end_pts * tracks.time_base)
+        if mel_s > video_s + 0.1 and fit in ("silence", "cut_off"):
+            notice(
+                f"the audio ({format_time(mel_s, decimals=1)}) is longer than the video ({format_time(video_s, decimals=1)}): "
+                "its end is cut; use --fit loop or bounce to keep it"
+            )
+        return parts, boxes, end_pts
+
+    def sync(
+        self, *, syncer: LipSyncer | None = None, tracks: Tracks | None = None, progress: bool = True
+    ) -> list[Path]:
+        """Render every part that is not there yet.
+
+        Args:
+            syncer: The network to use; loaded from the settings when a part needs it and None is given.
+            tracks: Of `track`, which is run when None.
+            progress: Show a bar with frames per second and time left.
+
+        Returns:
+            The files of all parts, in the order of the result.
+        """
+        tracks = tracks or self.track(progress=progress)
+        with self._stage("sync"):
+            mel, mel_s = self._mel()
+            parts, boxes, _ = self._plan(tracks, mel_s)
+            folder = self.folder / "segments"
+            folder.mkdir(exist_ok=True)
+            paths = self._part_paths(tracks, parts, boxes)
+            for stale in set(folder.iterdir()) - set(paths):
+                stale.unlink()  # of other settings, or half-written by a run that was killed
+            reader = PartReader(self.video, tracks)
+            bar = tqdm(total=sum(p.last - p.first for p in parts), desc="sync", unit="frame", disable=not progress)
+            with bar:
+                for part, path in zip(parts, paths, strict=True):
+                    if path.is_file():
+                        bar.update(part.last - part.first)
+                        continue
+                    if syncer is None and part.is_face:
+                        syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
+                    with replace_when_whole(path) as unfinished:
+                        render(
+                            _with_boxes(reader, part, boxes),
+                            self.video,
+                            unfinished,
+                            syncer,
+                            mel,
+                            shift_s=self.settings.shift_ms / 1000,
+                            paste=self.settings.paste,  # type: ignore[arg-type]
+                            encoding=Encoding(crf=self.settings.crf),
+                            on_frame=bar.update,
+                        )
+            return paths
+
+    def _mel(self) -> tuple[np.ndarray, float]:
+        """The mel spectrogram (80, n) of the new audio and its length in seconds."""
+        start_s, end_s = _parse_trim(self.settings.trim_audio)
+        mel, audio_s = write_mel(self.audio.path, self.folder / "mel.f32", start_s=start_s, end_s=end_s)
+        if audio_s == 0:
+            raise InputError(f"{self.audio.path.name} has no sound in {self.settings.trim_audio!r}: it lasts {format_time(self.audio.duration_s, decimals=1)}")  # fmt: skip
+        return mel, audio_s
+
+    def _part_paths(self, tracks: Tracks, parts: list[Part], boxes: np.ndarray) -> list[Path]:
+        settings = self.settings
+        weights = weights_id(settings.weights)
+        paths = []
+        for number, part in enumerate(parts):
+            depends_on = [RENDER_VERSION, self._video_key, part, tracks.pts[part.first : part.last], settings.crf]
+            if part.is_face:
+                device = pick_device(settings.device)
+                depends_on += [
+                    self._audio_key,
+                    boxes[part.first : part.last],
+                    weights,
+                    device,
+                    settings.shift_ms,
+                    settings.paste,
+                ]
+            paths.append(self.folder / "segments" / f"{number:04d}-{key_of(*depends_on)}.mp4")
+        return paths
+
+    def combine(self, out: StrPath | None = None, *, progress: bool = True) -> Path:
+        """Join the parts and the new audio to final_video.mp4, with report.json beside it.
+
+        Args:
+            out: Where to put a copy of the result; its report is put beside it as NAME.report.json.
+            progress: Show a bar.
+
+        Returns:
+            `out`, or the project's final_video.mp4.
+
+        Raises:
+            ProjectError: If parts are missing.
+        """
+        tracks = self.track(progress=progress)
+        with self._stage("combine"):
+            mel_s = self._mel()[1]
+            parts, boxes, end_pts = self._plan(tracks, mel_s)
+            paths = self._part_paths(tracks, parts, boxes)
+            missing = [p for p in paths if not p.is_file()]
+            if missing:
+                raise ProjectError(f"{len(missing)} of {len(paths)} parts are not rendered yet: run `wav2lip-kit sync --project {self.folder}`")  # fmt: skip
+            start_s, end_s = _parse_trim(self.settings.trim_audio)
+            n_frames = sum(p.last - p.first for p in parts)
+            with (
+                replace_when_whole(self.final_path) as unfinished,
+                tqdm(total=n_frames, desc="combine", unit="frame", disable=not progress, leave=False) as bar,
+            ):
+                combine_parts(
+                    paths,
+                    self.audio,
+                    unfinished,
+                    end_pts=end_pts,
+                    time_base=tracks.time_base,
+                    audio_start_s=start_s,
+                    audio_end_s=end_s,
+                    comment=provenance_comment(self.video.kind),
+                    on_packet=bar.update,
+                )
+        report = build_report(
+            video=self.video,
+            audio=self.audio,
+            settings=asdict(self.settings),
+            weights=weights_id(self.settings.weights),
+            segments=self.segments,
+            n_frames=n_frames,
+            duration_s=float(end_pts * tracks.time_base),
+            mouth_regions=self._mouth_regions(tracks, parts, boxes),
+            notices=[message for stage in self._notices().values() for message in stage],
+        )
+        write_text_atomic(self.report_path, report)
+        if out is None:
+            return self.final_path
+        out = Path(out)
+        with replace_when_whole(out) as unfinished:
+            _link_or_copy(self.final_path, unfinished)
+        write_text_atomic(report_beside(out), report)
+        return out
+
+    def _mouth_regions(
+        self, tracks: Tracks, parts: list[Part], boxes: np.ndarray
+    ) -> dict[int, tuple[int, int, int, int]]:
+        """Per frame of the result that was synced, the region that could change."""
+        mask = crop_mask(self.settings.paste)  # type: ignore[arg-type]
+        shape = (self.video.height_px, self.video.width_px)
+        regions: dict[int, tuple[int, int, int, int]] = {}
+        count = 0
+        for part in parts:
+            order = range(part.first, part.last)
+            for index in reversed(order) if part.is_backward else order:
+                if part.is_face and not np.isnan(boxes[index, 0]):
+                    region = mouth_region(crop_matrix(boxes[index]), mask, shape)
+                    if region is not None:
+                        regions[count] = region
+                count += 1
+        return regions
+
+    def run(self, out: StrPath | None = None, *, progress: bool = True) -> Path:
+        """All stages, one after the other; what is already there is taken as it is.
+
+        Everything that can be wrong is checked before the first long stage.
+        """
+        if out is not None:
+            check_out(Path(out))
+        self._check_disk()
+        syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
+        tracks = self.track(progress=progress)
+        if self.settings.segments or not self.segments_path.is_file():
+            self.suggest(tracks)
+        self.sync(syncer=syncer, tracks=tracks, progress=progress)
+        return self.combine(out, progress=progress)
+
+    def _check_disk(self) -> None:
+        pixels = self.video.width_px * self.video.height_px * float(self.video.rate) * self.video.duration_s
+        needed = 50_000_000 + 2 * round(pixels * 0.15 / 8)  # parts and result, at 0.15 bit a pixel
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise InputError(f"only {free / 1e6:.0f} MB are free in {str(self.folder)!r}, the job needs about {needed / 1e6:.0f} MB: free some, or give another --project")  # fmt: skip
+
+    # ── notices ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Keep the notices of a stage for the report, also when stages are run one by one."""
+        with collect_notices() as collected:
+            yield
+        kept = self._notices()
+        if collected or kept.get(name):
+            # A stage that finds its work done says nothing, which does not undo what was said when it was done.
+            kept[name] = list(dict.fromkeys([*kept.get(name, []), *collected])) if name == "track" else collected
+            write_text_atomic(self.folder / "notices.json", json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+
+    def _notices(self) -> dict[str, list[str]]:
+        path = self.folder / "notices.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.folder)!r})"
+
+
+def lipsync(
+    video: StrPath,
+    audio: StrPath,
+    out: StrPath,
+    *,
+    project: StrPath | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Path:
+    """Lip-sync a video to new audio: the whole job in one call.
+
+    Args:
+        video: A video file, an image, or a folder of frames.
+        audio: An audio file, or a video with sound.
+        out: The mp4 to write; its folder must exist.
+        project: Folder that keeps everything in between. Without one a folder beside `out` is used, removed when the
+            job is done, and kept when it is interrupted, so that the same call goes on where it stopped.
+        progress: Show bars.
+        **settings: Fields of `Settings`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: Before any long work, naming what is wrong and the next step.
+    """
+    out = Path(out)
+    check_out(out)
+    for path in (video, audio):
+        if out.exists() and Path(path).exists() and out.samefile(path):
+            raise InputError(f"output {str(out)!r} is the input itself: choose another name")
+    folder = Path(project) if project is not None else out.with_name(f"{out.stem}.project")
+    existed = folder.exists()
+    job = Project.create(folder, video, audio, **settings)
+    try:
+        job.run(out, progress=progress)
+    except InputError:
+        if not existed:
+            shutil.rmtree(folder)
+        raise
+    if project is None:
+        shutil.rmtree(folder)
+    return out
+
+
+def make_settings(base: Settings, given: dict[str, Any]) -> Settings:
+    """`base` with some fields replaced.
+
+    Raises:
+        InputError: If a field is unknown.
+    """
+    names = [f.name for f in fields(Settings)]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0]!r}: choose from {', '.join(names)}")
+    return replace(base, **given)
+
+
+def key_of(*values: Any) -> str:
+    """A key of 12 hex digits for the content that something depends on."""
+    digest = hashlib.blake2b(digest_size=6)
+    for value in values:
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def check_out(out: Path) -> None:
+    """Make sure that a result can be written.
+
+    Raises:
+        InputError: If its folder is missing or not writable, or the name is no mp4.
+    """
+    if out.is_dir():
+        raise InputError(f"output {str(out)!r} is a folder: give a file name such as {str(out / 'final_video.mp4')!r}")
+    if out.suffix.lower() != ".mp4":
+        raise InputError(f"output {str(out)!r} must end in .mp4: give a name such as {out.with_suffix('.mp4').name!r}")
+    check_writable_folder(out)
+
+
+def check_writable_folder(path: Path) -> None:
+    """Make sure that `path` can be made in its folder. Raises InputError if not."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"folder {str(parent)!r} does not exist: make it first, or choose another for {path.name!r}")
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot write into folder {str(parent)!r} ({error.strerror}): choose another for {path.name!r}"
+        ) from error
+
+
+def report_beside(out: Path) -> Path:
+    """Where the report of a result lies that is not in a project."""
+    return out.with_suffix(".report.json")
+
+
+def _with_boxes(reader: PartReader, part: Part, boxes: np.ndarray) -> Iterator[tuple[Frame, np.ndarray | None]]:
+    for index, frame in reader.read(part):
+        has_box = part.is_face and not np.isnan(boxes[index, 0])
+        yield frame, boxes[index] if has_box else None
+
+
+def _bring(source: Path, target: Path) -> None:
+    """Have a file or a folder of files in the project, as a hard link where the disk allows."""
+    if target.exists() and source.exists() and target.samefile(source):
+        return
+    if source.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        with replace_when_whole(target) as part:
+            part.mkdir()
+            for entry in source.iterdir():
+                if entry.is_file():
+                    _link_or_copy(entry, part / entry.name)
+        return
+    for old in target.parent.glob(f"{target.stem}.*"):
+        if old.is_file() and old.name != source.name:
+            old.unlink()
+    with replace_when_whole(target) as part:
+        _link_or_copy(source, part)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
