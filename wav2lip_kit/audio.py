@@ -38,6 +38,8 @@ class AudioInfo:
     """What is known of an audio track; `duration_s` is 0 where the headers do not say."""
 
     path: Path
+    name: str
+    """What messages call it."""
     rate_hz: int
     channels: int
     layout: str
@@ -45,7 +47,9 @@ class AudioInfo:
     duration_s: float
 
     def __str__(self) -> str:
-        return f"{self.path.name}: {self.rate_hz} Hz, {self.layout}, {format_time(self.duration_s, decimals=1)}, {self.codec}"
+        return (
+            f"{self.name}: {self.rate_hz} Hz, {self.layout}, {format_time(self.duration_s, decimals=1)}, {self.codec}"
+        )
 
 
 def probe_audio(path: StrPath) -> AudioInfo:
@@ -61,7 +65,11 @@ def probe_audio(path: StrPath) -> AudioInfo:
         duration_s = (
             float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base
         )
-        info = AudioInfo(path, context.rate, context.layout.nb_channels, context.layout.name, context.name, duration_s)
+        channels = context.layout.nb_channels
+        layout = context.layout.name
+        if layout == f"{channels} channels":  # WAV files often leave the order of channels open
+            layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(channels, layout)
+        info = AudioInfo(path, path.name, context.rate, channels, layout, context.name, duration_s)
     if sum(block.shape[1] for block, _ in zip(read_audio(path), range(1), strict=False)) == 0:
         raise MediaError(f"{str(path)!r} holds no sound (0 samples); export it again or give another audio file")
     return info

@@ -111,7 +111,7 @@ def _add_audio_stream(container: Any, audio: AudioInfo) -> Any:
     layout = audio.layout if audio.layout in AAC_LAYOUTS else ("mono" if audio.channels == 1 else "stereo")
     if (rate_hz, layout) != (audio.rate_hz, audio.layout):
         notice(
-            f"{audio.path.name}: {audio.rate_hz} Hz {audio.layout} becomes {rate_hz} Hz {layout}, the nearest that AAC has"
+            f"{audio.name}: {audio.rate_hz} Hz {audio.layout} becomes {rate_hz} Hz {layout}, the nearest that AAC has"
         )
     stream = container.add_stream("aac", rate=rate_hz, layout=layout)
     # AAC carries at most 6144 bits a frame of 1024 samples and channel.

@@ -51,6 +51,8 @@ class VideoInfo:
     """What is known of a video before it is decoded. Sizes are those of the upright picture, made even."""
 
     path: Path
+    name: str
+    """What messages call it."""
     kind: Literal["file", "image", "folder"]
     width_px: int
     height_px: int
@@ -83,7 +85,7 @@ class VideoInfo:
             )
         if self.duration_s and start_s >= self.duration_s:
             raise MediaError(
-                f"trim starts at {format_time(start_s)} but {self.path.name} ends at {format_time(self.duration_s)}: "
+                f"trim starts at {format_time(start_s)} but {self.name} ends at {format_time(self.duration_s)}: "
                 "give an earlier start"
             )
         stop_s = self.duration_s if end_s is None else min(end_s, self.duration_s or end_s)
@@ -101,7 +103,7 @@ class VideoInfo:
 
     def __str__(self) -> str:
         return (
-            f"{self.path.name}: {self.width_px}×{self.height_px}, {float(self.rate):.5g} frames/s, "
+            f"{self.name}: {self.width_px}×{self.height_px}, {float(self.rate):.5g} frames/s, "
             f"{format_time(self.duration_s, decimals=1)}, {self.codec}"
         )
 
@@ -176,6 +178,7 @@ def _probe_images(path: Path, kind: Literal["image", "folder"], images: list[Pat
     height_px, width_px = read_image_bgr(images[0]).shape[:2]
     return VideoInfo(
         path=path,
+        name=path.name,
         kind=kind,
         width_px=_even(width_px),
         height_px=_even(height_px),
@@ -240,7 +243,7 @@ def _probe_file(path: Path) -> VideoInfo:
         stream = _video_stream(container, path)
         has_audio = bool(container.streams.audio)
         duration_s = _stream_end_s(container, stream)
-        first = next(_decode(container, stream, path), None)
+        first = next(_decode(container, stream, path.name), None)
         if first is None:
             raise MediaError(f"{str(path)!r} has no frame that can be decoded; export it again")
         width_px, height_px = first.width, first.height
@@ -250,6 +253,7 @@ def _probe_file(path: Path) -> VideoInfo:
         aspect = stream.sample_aspect_ratio or Fraction(1)
         info = VideoInfo(
             path=path,
+            name=path.name,
             kind="file",
             width_px=_even(width_px),
             height_px=_even(height_px),
@@ -363,14 +367,14 @@ def _read_file(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
             seek = seek and target > first_pts
             if seek:
                 container.seek(target, stream=stream, backward=True)
-            for decoded in _decode(container, stream, info.path):
+            for decoded in _decode(container, stream, info.name):
                 pts = decoded.pts
                 if pts is None:
                     pts = first_pts if last_pts is None else last_pts + max(1, round(1 / info.rate / info.time_base))
                 if seek and last_pts is None and pts > target:
                     break  # landed behind the target: begin again without seeking
                 if last_pts is not None and pts <= last_pts:
-                    notice(f"{info.path.name}: frames with a time stamp that does not rise were left out")
+                    notice(f"{info.name}: frames with a time stamp that does not rise were left out")
                     continue
                 last_pts = pts
                 if pts >= target:
@@ -379,7 +383,7 @@ def _read_file(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
                 return
 
 
-def _decode(container: Any, stream: Any, path: Path) -> Iterator[VideoFrame]:
+def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
     """Decode one stream, passing over what is damaged."""
     damaged = 0
     packets = container.demux(stream)
@@ -396,7 +400,7 @@ def _decode(container: Any, stream: Any, path: Path) -> Iterator[VideoFrame]:
         except av.EOFError:
             break
     if damaged:
-        notice(f"{path.name}: {damaged} damaged packets were passed over")
+        notice(f"{name}: {damaged} damaged packets were passed over")
 
 
 def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -404,7 +408,7 @@ def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray,
     if frame.format.name not in PLANAR_420:
         if frame.format.name.startswith("yuv"):
             notice(
-                f"{info.path.name}: the picture is {frame.format.name}; it is reduced to 8-bit 4:2:0, which plays everywhere"
+                f"{info.name}: the picture is {frame.format.name}; it is reduced to 8-bit 4:2:0, which plays everywhere"
             )
             frame = frame.reformat(format="yuv420p")
         else:
@@ -416,7 +420,7 @@ def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray,
         height, width = (info.height_px, info.width_px) if index == 0 else (info.height_px // 2, info.width_px // 2)
         if array.shape != (height, width):
             if not (0 <= height - array.shape[0] <= 1 and 0 <= width - array.shape[1] <= 1):
-                notice(f"{info.path.name}: the picture changes its size on the way; it is scaled to the first frame's")
+                notice(f"{info.name}: the picture changes its size on the way; it is scaled to the first frame's")
                 array = cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=cv2.INTER_AREA)
             array = np.pad(array, ((0, height - array.shape[0]), (0, width - array.shape[1])), mode="edge")
         planes.append(array)

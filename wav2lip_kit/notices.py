@@ -33,4 +33,4 @@ def collect_notices() -> Iterator[list[str]]:
     try:
         yield collected
     finally:
-        _collectors.remove(collected)
+        _collectors[:] = [c for c in _collectors if c is not collected]  # two collections may be equal

@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 
 from .audio import AudioInfo, probe_audio, write_mel
 from .blending import PASTES, crop_mask, mouth_region
+from .checkpoints import weights_id
 from .combine import combine_parts
 from .errors import FaceError, InputError, ProjectError, SegmentError
 from .faces.crops import crop_matrix
@@ -46,7 +47,6 @@ from .segments import Segment, Segments, parse_segments
 from .sync import LipSyncer, pick_device, render
 from .timeline import Part, PartReader, check_fit, plan_parts
 from .timing import format_time, parse_range, snap_rate
-from .weights import weights_id
 
 FORMAT, VERSION = "wav2lip_kit.project", 1
 RENDER_VERSION = 1
@@ -138,10 +138,11 @@ def _parse_trim(text: str) -> tuple[float, float | None]:
 class Project:
     """The folder of one job. Make one with `create`, come back to one with `open`."""
 
-    def __init__(self, folder: Path, video_name: str, audio_name: str, settings: Settings) -> None:
+    def __init__(self, folder: Path, inputs: dict[str, dict[str, str]], settings: Settings) -> None:
         self.folder = folder
         self.settings = settings
-        self._video_name, self._audio_name = video_name, audio_name
+        self._inputs = inputs
+        """Of `video` and `audio`: the `file` in the folder, and the `name` it came with, which messages use."""
 
     # ── making and opening ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,18 +162,20 @@ class Project:
         folder, video, audio = Path(folder), Path(video), Path(audio)
         chosen = make_settings(Settings(), settings)
         chosen.check()
-        draft = cls(folder, "", "", chosen)
-        draft.__dict__["video"] = draft._look_at_video(video)  # fills the cached property
+        draft = cls(folder, {}, chosen)
+        draft.__dict__["audio"] = probe_audio(audio)  # fills the cached property
+        draft.__dict__["video"] = draft._look_at_video(video)
         check_whole(draft.video)
-        draft.__dict__["audio"] = probe_audio(audio)
         draft._check_segments()
         check_writable_folder(folder)
         folder.mkdir(exist_ok=True)
-        video_name = "source" if video.is_dir() else "source" + video.suffix.lower()
-        audio_name = "audio" + audio.suffix.lower()
-        _bring(video, folder / video_name)
-        _bring(audio, folder / audio_name)
-        project = cls(folder, video_name, audio_name, chosen)
+        inputs = {
+            "video": {"file": "source" if video.is_dir() else "source" + video.suffix.lower(), "name": video.name},
+            "audio": {"file": "audio" + audio.suffix.lower(), "name": audio.name},
+        }
+        _bring(video, folder / inputs["video"]["file"])
+        _bring(audio, folder / inputs["audio"]["file"])
+        project = cls(folder, inputs, chosen)
         project._put_away_foreign_segments()
         project._save()
         return project
@@ -196,7 +199,7 @@ class Project:
                 f"{str(folder / 'project.json')!r} is of another version ({stored.get('version')!r}, not {VERSION}); "
                 "begin again with --video and --audio"
             )
-        project = cls(folder, stored["video"], stored["audio"], make_settings(Settings(), stored["settings"]))
+        project = cls(folder, stored["inputs"], make_settings(Settings(), stored["settings"]))
         if settings:
             project.settings = make_settings(project.settings, settings)
             project.settings.check()
@@ -208,8 +211,7 @@ class Project:
         stored = {
             "format": FORMAT,
             "version": VERSION,
-            "video": self._video_name,
-            "audio": self._audio_name,
+            "inputs": self._inputs,
             "video_key": self._video_key,
             "settings": asdict(self.settings),
         }
@@ -243,11 +245,13 @@ class Project:
     @cached_property
     def video(self) -> VideoInfo:
         """The source video, trimmed."""
-        return self._look_at_video(self.folder / self._video_name)
+        source = self._inputs["video"]
+        return replace(self._look_at_video(self.folder / source["file"]), name=source["name"])
 
     @cached_property
     def audio(self) -> AudioInfo:
-        return probe_audio(self.folder / self._audio_name)
+        source = self._inputs["audio"]
+        return replace(probe_audio(self.folder / source["file"]), name=source["name"])
 
     @property
     def segments(self) -> Segments:
@@ -264,7 +268,7 @@ class Project:
 
     @segments.setter
     def segments(self, segments: Segments) -> None:
-        media = {"name": self._video_name, "video_key": self._video_key, "duration_s": self.video.duration_s}
+        media = {"name": self.video.name, "video_key": self._video_key, "duration_s": self.video.duration_s}
         write_segments(segments, self.segments_path, media=media)
 
     def _look_at_video(self, path: Path) -> VideoInfo:
@@ -325,14 +329,14 @@ class Project:
         else:
             segments = suggest_segments(tracks, self._speaker_boxes(tracks))
             if not segments:
-                raise FaceError(f"no face of {self.settings.speaker!r} is there for long enough, or large enough, in {self.video.path.name}; mark segments with --segments")  # fmt: skip
+                raise FaceError(f"no face of {self.settings.speaker!r} is there for long enough, or large enough, in {self.video.name}; mark segments with --segments")  # fmt: skip
         self.segments = segments
         return segments
 
     def _speaker_boxes(self, tracks: Tracks) -> np.ndarray:
-        if not tracks.tracks:
+        if not tracks.tracks and not Path(self.settings.speaker).is_file():
             raise FaceError(
-                f"no face anywhere in {self.video.path.name} ({tracks.n_frames} frames searched): "
+                f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
                 "give a video that shows the speaker's face, or try another --detector"
             )
         return speaker_boxes(tracks, self.settings.speaker)
@@ -412,7 +416,7 @@ class Project:
         start_s, end_s = _parse_trim(self.settings.trim_audio)
         mel, audio_s = write_mel(self.audio.path, self.folder / "mel.f32", start_s=start_s, end_s=end_s)
         if audio_s == 0:
-            raise InputError(f"{self.audio.path.name} has no sound in {self.settings.trim_audio!r}: it lasts {format_time(self.audio.duration_s, decimals=1)}")  # fmt: skip
+            raise InputError(f"{self.audio.name} has no sound in {self.settings.trim_audio!r}: it lasts {format_time(self.audio.duration_s, decimals=1)}")  # fmt: skip
         return mel, audio_s
 
     def _part_paths(self, tracks: Tracks, parts: list[Part], boxes: np.ndarray) -> list[Path]:
@@ -519,11 +523,12 @@ class Project:
             check_out(Path(out))
         self._check_disk()
         syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
-        tracks = self.track(progress=progress)
-        if self.settings.segments or not self.segments_path.is_file():
-            self.suggest(tracks)
-        self.sync(syncer=syncer, tracks=tracks, progress=progress)
-        return self.combine(out, progress=progress)
+        with collect_notices():  # so that no stage repeats what another has said
+            tracks = self.track(progress=progress)
+            if self.settings.segments or not self.segments_path.is_file():
+                self.suggest(tracks)
+            self.sync(syncer=syncer, tracks=tracks, progress=progress)
+            return self.combine(out, progress=progress)
 
     def _check_disk(self) -> None:
         pixels = self.video.width_px * self.video.height_px * float(self.video.rate) * self.video.duration_s

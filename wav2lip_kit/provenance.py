@@ -51,13 +51,13 @@ def build_report(
         "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "digital_source_type": digital_source_type(video.kind),
         "video": {
-            "name": video.path.name,
+            "name": video.name,
             "content_id": content_id(video.path),
             "size_px": [video.width_px, video.height_px],
             "rate": str(video.rate),
         },
         "audio": {
-            "name": audio.path.name,
+            "name": audio.name,
             "content_id": content_id(audio.path),
             "rate_hz": audio.rate_hz,
             "layout": audio.layout,

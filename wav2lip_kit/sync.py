@@ -17,12 +17,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .audio import N_MELS, WINDOW, mel_windows
 from .blending import Paste, crop_mask, match_colour, paste_mouth
+from .checkpoints import load_generator
 from .errors import InputError
 from .faces.crops import CROP_PX, crop_matrix, cut_crop
 from .media import Encoding, Frame, FrameWriter, VideoInfo
 from .model import Wav2Lip
 from .threads import prefetch
-from .weights import load_generator
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES = ("auto", "cpu", "cuda")

@@ -167,9 +167,7 @@ def track_faces(
             follower.add(frame_to_bgr(frame, info.color, config.side_px))
             bar.update()
     if not pts:
-        raise MediaError(
-            f"{info.path.name} has no frame between {info.start_s:g} s and {info.end_s or info.duration_s:g} s"
-        )
+        raise MediaError(f"{info.name} has no frame between {info.start_s:g} s and {info.end_s or info.duration_s:g} s")
     follower.finish()
     scale = max(1.0, max(info.width_px, info.height_px) / config.side_px)
     min_frames = max(2, round(config.min_track_s * info.rate)) if len(pts) > 2 else 1
