@@ -67,7 +67,7 @@ def paste_mouth(
         mask: (96, 96) float32 in 0..1; only pixels where it is above 0 after warping can change.
 
     Returns:
-        The new frame, and the region (x0, y0, x1, y1) outside which it is the source's; None if it lies off the picture.
+        The new frame, and the region (x0, y0, x1, y1) outside which it is the source's; None if that is empty.
     """
     region = mouth_region(matrix, mask, frame.planes[0].shape)
     if region is None:

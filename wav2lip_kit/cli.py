@@ -9,13 +9,15 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import InputError, Wav2LipKitError
+from .notices import log
 
 if TYPE_CHECKING:
     from .project import Project
@@ -37,10 +39,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    logging.basicConfig(format="notice: %(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
-        options = build_parser().parse_args(argv)
-        return options.command(options) or 0
+        with _notices_on_stderr():
+            options = build_parser().parse_args(argv)
+            return options.command(options) or 0
     except InputError as error:
         return _fail(error, 2)
     except Wav2LipKitError as error:
@@ -50,6 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         return _fail(error, 1)
+
+
+@contextmanager
+def _notices_on_stderr() -> Iterator[None]:
+    """Show our own notices, and nobody else's, as long as the command runs."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("notice: %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _fail(error: Exception, status: int) -> int:
@@ -147,7 +161,7 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--shift-ms", metavar="N", type=float, help="move the mouth earlier by N ms (negative: later)")
     add("--paste", metavar="HOW", help="mouth | box (default: mouth, a feathered lower face)")
     add("--rate", metavar="FPS", help="frames a second of an image or a folder of frames (default: 25)")
-    add("--crf", metavar="N", type=int, help="x264's quality, 0 (lossless) to 51 (default: 17)")
+    add("--crf", metavar="N", type=int, help="x264's quality, 0 (lossless) to 51 (default: 12)")
     add("--quiet", action="store_true", help="no progress bars, no summary")
 
 
@@ -165,22 +179,28 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 def _run(options: argparse.Namespace) -> None:
     from .project import Project, lipsync
 
-    video, audio = options.video or options.video_, options.audio or options.audio_
+    video, audio = _inputs(options)
     out = options.output
     if video and audio:
         if out is None and options.project is None:
             out = "final_video.mp4"
-        if out is not None:
-            path = lipsync(video, audio, out, project=options.project, progress=not options.quiet, **_settings(options))
-        else:
-            project = Project.create(options.project, video, audio, **_settings(options))
-            path = project.run(progress=not options.quiet)
+        path = lipsync(video, audio, out, project=options.project, progress=not options.quiet, **_settings(options))
     elif options.project and not (video or audio):
         path = Project.open(options.project, **_settings(options)).run(out, progress=not options.quiet)
     else:
         raise InputError("run needs a VIDEO and an AUDIO, or a --project that has them; see `wav2lip-kit run --help`")
     if not options.quiet:
         print(path)
+
+
+def _inputs(options: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Video and audio, each given by its option or by its place."""
+    places = [path for path in (options.video_, options.audio_) if path is not None]
+    video = options.video or (places.pop(0) if places else None)
+    audio = options.audio or (places.pop(0) if places else None)
+    if places:
+        raise InputError(f"{places[0]!r} is one too many: give VIDEO and AUDIO once each; see `wav2lip-kit run --help`")
+    return video, audio
 
 
 def _stage(options: argparse.Namespace) -> None:

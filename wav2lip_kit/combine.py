@@ -82,7 +82,10 @@ def _video_packets(parts: Sequence[Path], video: Any, end_pts: int, time_base: F
         with av.open(str(part)) as container:
             stream = container.streams.video[0]
             if stream.codec_context.extradata != video.codec_context.extradata or stream.time_base != time_base:
-                raise RunError(f"{part.name} was encoded differently from {parts[0].name}; delete the folder {str(part.parent)!r} and sync again")  # fmt: skip
+                raise RunError(
+                    f"{part.name} was encoded differently from {parts[0].name}: "
+                    f"delete the folder {str(part.parent)!r} and sync again"
+                )
             coded += [p.pts for p in container.demux(stream) if p.pts is not None]
     shown = sorted(coded)
     if len(set(shown)) != len(shown):

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +61,7 @@ class VideoInfo:
     rate: Fraction
     """Average frames per second; a variable rate keeps its own timestamps all the same."""
     time_base: Fraction
+    """Seconds of one tick: the source's own, divided until an mp4 can hold it."""
     origin_pts: int
     """Timestamp, in `time_base`, that counts as zero: the container's start plus the trim's."""
     duration_s: float
@@ -155,7 +158,8 @@ def list_images(folder: Path) -> list[Path]:
     images = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     if not images:
         raise MediaError(
-            f"no frames in folder {str(folder)!r}: it must hold images named in order ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            f"no frames in folder {str(folder)!r}: it must hold images named in order "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
     return sorted(images, key=lambda p: [int(t) if t.isdigit() else t.lower() for t in re.split(r"(\d+)", p.name)])
 
@@ -183,7 +187,7 @@ def _probe_images(path: Path, kind: Literal["image", "folder"], images: list[Pat
         width_px=_even(width_px),
         height_px=_even(height_px),
         rate=rate,
-        time_base=1 / rate,
+        time_base=_mp4_time_base(1 / rate),
         origin_pts=0,
         duration_s=float(len(images) / rate),
         color=ColorTags(BT709, BT709, BT709, 1),
@@ -195,6 +199,14 @@ def _even(size_px: int) -> int:
     return size_px + size_px % 2
 
 
+def _mp4_time_base(time_base: Fraction) -> Fraction:
+    """A whole fraction of `time_base` that an mp4 keeps as it is: one over an integer of 10 000 or more."""
+    ticks_per_s = time_base.denominator
+    while ticks_per_s < 10_000:
+        ticks_per_s *= 2
+    return Fraction(1, ticks_per_s)
+
+
 def open_media(path: StrPath) -> Any:
     """Open a file with FFmpeg's demuxers.
 
@@ -204,10 +216,14 @@ def open_media(path: StrPath) -> Any:
     path = Path(path)
     if not path.exists():
         raise MediaError(f"no such file: {str(path)!r}; check the spelling, or give an absolute path")
+    if path.is_dir():
+        raise MediaError(f"{str(path)!r} is a folder; give a file with picture or sound")
     if path.stat().st_size == 0:
         raise MediaError(f"{str(path)!r} is empty (0 bytes); fetch or export it again")
     try:
         return av.open(str(path), metadata_errors="ignore")
+    except av.PermissionError as error:
+        raise MediaError(f"may not read {str(path)!r}; change its permissions or copy it elsewhere") from error
     except (av.FFmpegError, ValueError) as error:
         with path.open("rb") as file:
             is_mp4 = b"ftyp" in file.read(16)
@@ -224,25 +240,35 @@ def _reason(error: Exception) -> str:
 
 
 def _video_stream(container: Any, path: Path) -> Any:
-    stream = container.streams.best("video")
-    if stream is None or av.stream.Disposition.attached_pic in stream.disposition:
+    """The best video stream that is no cover picture."""
+    best = container.streams.best("video")
+    streams = sorted(container.streams.video, key=lambda s: s is not best)
+    stream = next((s for s in streams if av.stream.Disposition.attached_pic not in s.disposition), None)
+    if stream is None:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise MediaError(
             f"{str(path)!r} has no video stream (it holds: {kinds}); give a video, an image or a folder of frames"
         )
+    check_codec(stream, path)
     return stream
 
 
-def _container_start(container: Any, time_base: Fraction) -> int:
-    """The container's start in ticks of `time_base`."""
-    return round(Fraction(container.start_time or 0, av.time_base) / time_base)
+def check_codec(stream: Any, path: Path) -> None:
+    """Raises MediaError if this FFmpeg has no decoder for the stream."""
+    if stream.codec_context is None:
+        raise MediaError(f"{str(path)!r}: its {stream.type} is in a format unknown here; convert it to H.264 and AAC")
+
+
+def _container_start_s(container: Any) -> Fraction:
+    return Fraction(container.start_time or 0, av.time_base)
 
 
 def _probe_file(path: Path) -> VideoInfo:
     with open_media(path) as container:
         stream = _video_stream(container, path)
         has_audio = bool(container.streams.audio)
-        duration_s = _stream_end_s(container, stream)
+        start_s = _container_start_s(container)
+        time_base = _mp4_time_base(stream.time_base)
         first = next(_decode(container, stream, path.name), None)
         if first is None:
             raise MediaError(f"{str(path)!r} has no frame that can be decoded; export it again")
@@ -251,41 +277,67 @@ def _probe_file(path: Path) -> VideoInfo:
         if rotation_deg % 180:
             width_px, height_px = height_px, width_px
         aspect = stream.sample_aspect_ratio or Fraction(1)
-        info = VideoInfo(
+        return VideoInfo(
             path=path,
             name=path.name,
             kind="file",
             width_px=_even(width_px),
             height_px=_even(height_px),
             rate=snap_rate(stream.average_rate or stream.guessed_rate or IMAGE_RATE),
-            time_base=stream.time_base,
-            origin_pts=_container_start(container, stream.time_base),
-            duration_s=duration_s,
+            time_base=time_base,
+            origin_pts=round(start_s / time_base),
+            duration_s=_picture_end_s(path),
             rotation_deg=rotation_deg,
             sample_aspect=1 / aspect if rotation_deg % 180 else aspect,
             color=_color_tags(first),
             codec=stream.codec_context.name,
             has_audio=has_audio,
         )
-    return info
 
 
-def _stream_end_s(container: Any, stream: Any) -> float:
-    """Where the headers say the picture ends, in seconds from the container's start."""
-    start_s = (container.start_time or 0) / av.time_base
-    if stream.duration:
-        return float((stream.start_time or 0) * stream.time_base + stream.duration * stream.time_base) - start_s
-    if container.duration:
-        return container.duration / av.time_base
-    # Files from a browser's recorder carry no duration at all: the packets do.
-    end_pts = max((p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None), default=0)
-    container.seek(0)
-    return float(end_pts * stream.time_base) - start_s
+def _picture_end_s(path: Path) -> float:
+    """Where the picture ends, in seconds from the container's start."""
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        if stream.duration and stream.frames:
+            return _claimed_end_s(container, stream)
+        # MPEG, Matroska and browsers' recordings do not say how long the picture is; its last packets do.
+        return _last_packet_end_s(container, stream, near_s=_claimed_end_s(container, None))
+
+
+def _claimed_end_s(container: Any, stream: Any | None) -> float:
+    """Where the headers say the stream (the whole file for None) ends, in seconds from the container's start."""
+    if stream is None or not stream.duration:
+        return (container.duration or 0) / av.time_base
+    return float(((stream.start_time or 0) + stream.duration) * stream.time_base - _container_start_s(container))
+
+
+def _last_packet_end_s(container: Any, stream: Any | None, near_s: float) -> float:
+    """Where the last packet of a stream (of all for None) ends, in seconds from the container's start.
+
+    Only the last seconds before `near_s` are looked at; the whole file when nothing lies there.
+    """
+    start_s = _container_start_s(container)
+    streams = [stream] if stream is not None else [s for s in container.streams if s.type in ("video", "audio")]
+    for from_s in (near_s - 5, 0):
+        if from_s > 0:
+            with suppress(av.FFmpegError):  # then the demuxer stays where it is: at the beginning
+                container.seek(round((from_s + start_s) * av.time_base))
+        ends_s = [Fraction(0)]
+        with suppress(av.FFmpegError):  # whatever comes before the damage counts
+            for packet in container.demux(streams):
+                pts = packet.dts if packet.pts is None else packet.pts
+                if pts is not None:
+                    ends_s.append((pts + (packet.duration or 0)) * packet.time_base - start_s)
+        if max(ends_s) > from_s:
+            return float(max(ends_s))
+        container.seek(round(start_s * av.time_base))
+    return 0.0
 
 
 def _color_tags(frame: VideoFrame) -> ColorTags:
     full = frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE
-    if not frame.format.name.startswith("yuv"):  # RGB becomes limited-range BT.709 when its planes are made
+    if not _is_yuv(frame):  # becomes limited-range BT.709 when its planes are made
         return ColorTags(BT709, BT709, BT709, 1)
     return ColorTags(
         int(frame.color_primaries),
@@ -295,32 +347,35 @@ def _color_tags(frame: VideoFrame) -> ColorTags:
     )
 
 
+def _is_yuv(frame: VideoFrame) -> bool:
+    """Luma and chroma, in any order and depth; not RGB, a palette or grey."""
+    return len(frame.format.components) >= 3 and not frame.format.is_rgb and not frame.format.has_palette
+
+
 def check_whole(info: VideoInfo) -> None:
     """Make sure that the video reaches as far as its headers (or the trim) say.
 
     A truncated AVI opens and plays, only much shorter; it is better to know before an hour of work.
 
     Raises:
-        MediaError: If the picture ends more than a second and more than a tenth early.
+        MediaError: If the file ends more than a second and more than a tenth early.
     """
-    if info.kind != "file" or info.duration_s < 2:
+    if info.kind != "file":
         return
-    end_s = info.start_s + info.duration_s
-    tail = info.trimmed(max(0.0, info.duration_s - 1.0))
-    if next(read_frames(tail), None) is not None:
-        return
-    last_s = 0.0
     with open_media(info.path) as container:
+        # Without a length of its own the picture may well end before the file does.
         stream = _video_stream(container, info.path)
-        for packet in container.demux(stream):
-            if packet.pts is not None or packet.dts is not None:
-                pts = packet.pts if packet.pts is not None else packet.dts
-                last_s = max(last_s, float(pts * stream.time_base) - (container.start_time or 0) / av.time_base)
-    if last_s < end_s - max(1.0, 0.1 * end_s):
+        stream = stream if stream.duration else None
+        claimed_s = _claimed_end_s(container, stream)
+        if container.format.name == "avi" and stream is not None and stream.average_rate:
+            claimed_s = float(stream.frames / stream.average_rate)  # FFmpeg corrects the duration, but not the count
+        wanted_s = claimed_s if info.end_s is None else min(info.end_s, claimed_s)
+        end_s = _last_packet_end_s(container, stream, near_s=wanted_s)
+    if end_s < wanted_s - max(1.0, 0.1 * wanted_s):
         raise MediaError(
-            f"{str(info.path)!r} is cut off: it should last {format_time(end_s, decimals=1)} but ends at "
-            f"{format_time(last_s, decimals=1)}; download or export it again, or use what is there with "
-            f"--trim {format_time(info.start_s)}-{format_time(int(last_s))}"
+            f"{str(info.path)!r} is cut off: it should last {format_time(claimed_s, decimals=1)} but ends at "
+            f"{format_time(end_s, decimals=1)}; download or export it again, or use what is there with "
+            f"--trim {format_time(info.start_s)}-{format_time(int(end_s))}"
         )
 
 
@@ -345,74 +400,101 @@ def read_frames(info: VideoInfo, start_pts: int = 0, end_pts: int | None = None)
 
 def _read_images(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
     images = [info.path] if info.kind == "image" else list_images(info.path)
-    for index in range(max(0, start_pts + info.origin_pts), len(images)):
+    ticks = int(1 / info.rate / info.time_base)
+    for index in range(max(0, -((-start_pts - info.origin_pts) // ticks)), len(images)):
         bgr = read_image_bgr(images[index])
         if (_even(bgr.shape[1]), _even(bgr.shape[0])) != (info.width_px, info.height_px):
             raise MediaError(
                 f"{images[index].name!r} is {bgr.shape[1]}×{bgr.shape[0]} but the folder's first frame is "
                 f"{info.width_px}×{info.height_px}: all frames of a folder must have one size"
             )
-        yield Frame(_planes(VideoFrame.from_ndarray(bgr, format="bgr24"), info), index - info.origin_pts, 1)
+        planes = _planes(VideoFrame.from_ndarray(bgr, format="bgr24"), info)
+        yield Frame(planes, index * ticks - info.origin_pts, ticks)
 
 
 def _read_file(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
-    """Frames from the key frame at or before `start_pts` on; from the beginning where a seek lands too late."""
+    """Frames from `start_pts` on: from the key frame before it, or from the beginning where a seek finds none."""
     target = start_pts + info.origin_pts
-    last_pts: int | None = None
     for seek in (True, False):
         with open_media(info.path) as container:
             stream = _video_stream(container, info.path)
             stream.thread_type = "AUTO"
-            first_pts = stream.start_time or 0
-            seek = seek and target > first_pts
-            if seek:
-                container.seek(target, stream=stream, backward=True)
-            for decoded in _decode(container, stream, info.name):
-                pts = decoded.pts
-                if pts is None:
-                    pts = first_pts if last_pts is None else last_pts + max(1, round(1 / info.rate / info.time_base))
-                if seek and last_pts is None and pts > target:
-                    break  # landed behind the target: begin again without seeking
+            ticks = int(stream.time_base / info.time_base)
+            first_pts = (stream.start_time or 0) * ticks
+            frames = _decode(container, stream, info.name)
+            if seek and target > first_pts:
+                try:
+                    container.seek(target // ticks, stream=stream, backward=True)
+                except av.FFmpegError:
+                    continue
+                # What the decoder shows before a sound key frame may lack what it was coded from.
+                frames = dropwhile(lambda f: not f.key_frame or f.is_corrupt or f.pts is None, frames)
+                key = next(frames, None)
+                if key is None or key.pts * ticks > target:
+                    continue
+                frames = chain([key], frames)
+            last_pts: int | None = None
+            is_told = False
+            for decoded in frames:
+                if decoded.pts is not None:
+                    pts = decoded.pts * ticks
+                elif last_pts is None:
+                    pts = first_pts
+                else:
+                    pts = last_pts + round(1 / info.rate / info.time_base)
                 if last_pts is not None and pts <= last_pts:
-                    notice(f"{info.name}: frames with a time stamp that does not rise were left out")
+                    if not is_told:
+                        notice(f"{info.name}: frames with a time stamp that does not rise were left out")
+                        is_told = True
                     continue
                 last_pts = pts
                 if pts >= target:
-                    yield Frame(_planes(decoded, info), pts - info.origin_pts, decoded.duration or 0)
-            else:
-                return
+                    yield Frame(_planes(decoded, info), pts - info.origin_pts, (decoded.duration or 0) * ticks)
+            return
 
 
 def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
-    """Decode one stream, passing over what is damaged."""
-    damaged = 0
+    """Decode one stream, passing over what is damaged.
+
+    Spoiled frames are given too, but not before a whole one: without them a video whose only key frame is its first
+    would end at the damage.
+    """
+    stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
     packets = container.demux(stream)
+    has_begun = is_told = False
     while True:
+        is_damaged = False
+        frames: list[VideoFrame] = []
         try:
             packet = next(packets, None)
             if packet is None:
-                break
-            yield from packet.decode()
+                return
+            frames = packet.decode()
         except av.InvalidDataError:
-            damaged += 1
-            if damaged > 1000:
-                break
+            is_damaged = True
         except av.EOFError:
-            break
-    if damaged:
-        notice(f"{name}: {damaged} damaged packets were passed over")
+            return
+        for frame in frames:
+            has_begun = has_begun or not frame.is_corrupt
+            is_damaged = is_damaged or (has_begun and frame.is_corrupt)
+            if has_begun:
+                yield frame
+        if is_damaged and not is_told:
+            notice(f"{name}: the file is damaged in places; frames there are missing or spoiled")
+            is_told = True
 
 
 def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The upright, even-sized 8-bit 4:2:0 planes of a decoded frame; views where nothing had to change."""
     if frame.format.name not in PLANAR_420:
-        if frame.format.name.startswith("yuv"):
+        if info.kind == "file":
             notice(
                 f"{info.name}: the picture is {frame.format.name}; it is reduced to 8-bit 4:2:0, which plays everywhere"
             )
-            frame = frame.reformat(format="yuv420p")
+        if _is_yuv(frame):
+            frame = frame.reformat(format="yuvj420p" if frame.format.name.startswith("yuvj") else "yuv420p")
         else:
-            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
     planes = []
     for index, plane in enumerate(frame.planes[:3]):
         array = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
@@ -435,11 +517,12 @@ class Encoding:
     """How the result is encoded with x264.
 
     Attributes:
-        crf: Constant rate factor, 0 (lossless) to 51; 17 looks the same as the source.
+        crf: Constant rate factor, 0 (lossless) to 51. 12 keeps 42 dB even where the whole picture moves and is noisy;
+            17 looks the same and halves the size.
         preset: x264's trade of speed for size.
     """
 
-    crf: int = 17
+    crf: int = 12
     preset: str = "veryfast"
 
 

@@ -17,7 +17,7 @@ _collectors: list[list[str]] = []
 
 
 def notice(message: str) -> None:
-    """Tell the user that something was degraded. A message that the running collection already holds is not repeated."""
+    """Tell the user that something was degraded; once, while a collection is running."""
     if any(message in collected for collected in _collectors):
         return
     for collected in _collectors:

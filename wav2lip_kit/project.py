@@ -34,6 +34,7 @@ from .checkpoints import weights_id
 from .combine import combine_parts
 from .errors import FaceError, InputError, ProjectError, SegmentError
 from .faces.crops import crop_matrix
+from .faces.detectors import NAMES as DETECTORS
 from .faces.detectors import FaceDetector, load_detector
 from .faces.presence import suggest_segments
 from .faces.speakers import check_speaker, speaker_boxes
@@ -47,6 +48,7 @@ from .segments import Segment, Segments, parse_segments
 from .sync import LipSyncer, pick_device, render
 from .timeline import Part, PartReader, check_fit, plan_parts
 from .timing import format_time, parse_range, snap_rate
+from .weights import find_weights, named_entry
 
 FORMAT, VERSION = "wav2lip_kit.project", 1
 RENDER_VERSION = 1
@@ -70,7 +72,7 @@ class Settings:
         shift_ms: Takes the sound from this much later; a positive shift moves the mouth earlier.
         paste: `mouth` (feathered lower face) or `box` (the whole square, as the reference).
         rate: Frames a second of an image or a folder of frames, 25 when empty.
-        crf: x264's quality, 0 (lossless) to 51.
+        crf: x264's quality, 0 (lossless) to 51; see `media.Encoding`.
     """
 
     segments: str = ""
@@ -84,10 +86,10 @@ class Settings:
     shift_ms: float = 0.0
     paste: str = "mouth"
     rate: str = ""
-    crf: int = 17
+    crf: int = Encoding.crf
 
     def check(self) -> None:
-        """Make sure that every setting can be understood; looks at no file but a segments or speaker file.
+        """Make sure that every setting can be understood; looks into no file but a segments or speaker file.
 
         Raises:
             InputError: Naming the first that cannot.
@@ -102,9 +104,17 @@ class Settings:
         if self.paste not in PASTES:
             raise InputError(f"unknown paste {self.paste!r}: choose {', '.join(PASTES)}")
         if not 0 <= self.crf <= 51:
-            raise InputError(f"crf {self.crf} is out of range: choose 0 (lossless) to 51, 17 looks like the source")
+            raise InputError(
+                f"crf {self.crf} is out of range: choose 0 (lossless) to 51, 17 already looks like the source"
+            )
         if not abs(self.shift_ms) <= 2000:
             raise InputError(f"shift of {self.shift_ms:g} ms is out of range: choose -2000 to 2000")
+        if self.detector not in DETECTORS and not Path(self.detector).is_file():
+            raise FaceError(
+                f"unknown detector {self.detector!r}: choose {', '.join(DETECTORS)}, or give a checkpoint file"
+            )
+        if named_entry(self.weights) is None:
+            find_weights(self.weights)  # a path must be a file; a name is looked up, or fetched, when it is needed
         self.typed_segments()
 
     def typed_segments(self) -> Segments | None:
@@ -162,17 +172,20 @@ class Project:
         folder, video, audio = Path(folder), Path(video), Path(audio)
         chosen = make_settings(Settings(), settings)
         chosen.check()
-        draft = cls(folder, {}, chosen)
+        inputs = {
+            "video": {"file": "source" if video.is_dir() else "source" + video.suffix.lower(), "name": video.name},
+            "audio": {"file": "audio" + audio.suffix.lower(), "name": audio.name},
+        }
+        draft = cls(folder, inputs, chosen)
         draft.__dict__["audio"] = probe_audio(audio)  # fills the cached property
         draft.__dict__["video"] = draft._look_at_video(video)
         check_whole(draft.video)
         draft._check_segments()
         check_writable_folder(folder)
+        check_own_folder(folder)
         folder.mkdir(exist_ok=True)
-        inputs = {
-            "video": {"file": "source" if video.is_dir() else "source" + video.suffix.lower(), "name": video.name},
-            "audio": {"file": "audio" + audio.suffix.lower(), "name": audio.name},
-        }
+        if not (folder / "project.json").exists():
+            draft._save()  # from now on the folder is ours, also when bringing the files is interrupted
         _bring(video, folder / inputs["video"]["file"])
         _bring(audio, folder / inputs["audio"]["file"])
         project = cls(folder, inputs, chosen)
@@ -193,8 +206,14 @@ class Project:
         except FileNotFoundError as error:
             raise ProjectError(f"no project in {str(folder)!r}: give --video and --audio to begin one there") from error
         except (OSError, ValueError) as error:
-            raise ProjectError(f"cannot read {str(folder / 'project.json')!r}: {error}; begin again with --video and --audio") from error  # fmt: skip
-        if stored.get("format") != FORMAT or stored.get("version") != VERSION:
+            raise ProjectError(
+                f"cannot read {str(folder / 'project.json')!r}: {error}; begin again with --video and --audio"
+            ) from error
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+            raise ProjectError(
+                f"{str(folder / 'project.json')!r} is of another program: give another --project, or a new folder"
+            )
+        if stored.get("version") != VERSION:
             raise ProjectError(
                 f"{str(folder / 'project.json')!r} is of another version ({stored.get('version')!r}, not {VERSION}); "
                 "begin again with --video and --audio"
@@ -329,7 +348,10 @@ class Project:
         else:
             segments = suggest_segments(tracks, self._speaker_boxes(tracks))
             if not segments:
-                raise FaceError(f"no face of {self.settings.speaker!r} is there for long enough, or large enough, in {self.video.name}; mark segments with --segments")  # fmt: skip
+                raise FaceError(
+                    f"the face of speaker {self.settings.speaker!r} is nowhere large enough for long enough in "
+                    f"{self.video.name}: mark segments with --segments, or choose another --speaker"
+                )
         self.segments = segments
         return segments
 
@@ -349,7 +371,10 @@ class Project:
         boxes = self._speaker_boxes(tracks)
         missing = np.flatnonzero(is_face & np.isnan(boxes[:, 0]))
         if len(missing) == is_face.sum():
-            raise FaceError(f"no face of {self.settings.speaker!r} in any of the segments {segments}: mark others, or choose another --speaker")  # fmt: skip
+            raise FaceError(
+                f"no face of speaker {self.settings.speaker!r} in any of the segments {segments}: "
+                "mark others, or choose another --speaker"
+            )
         if len(missing):
             notice(
                 f"{len(missing)} of {int(is_face.sum())} frames in FACE segments show no face of the speaker "
@@ -361,8 +386,8 @@ class Project:
         video_s = float(end_pts * tracks.time_base)
         if mel_s > video_s + 0.1 and fit in ("silence", "cut_off"):
             notice(
-                f"the audio ({format_time(mel_s, decimals=1)}) is longer than the video ({format_time(video_s, decimals=1)}): "
-                "its end is cut; use --fit loop or bounce to keep it"
+                f"the audio ({format_time(mel_s, decimals=1)}) is longer than the video "
+                f"({format_time(video_s, decimals=1)}): its end is cut; use --fit loop or bounce to keep it"
             )
         return parts, boxes, end_pts
 
@@ -416,7 +441,10 @@ class Project:
         start_s, end_s = _parse_trim(self.settings.trim_audio)
         mel, audio_s = write_mel(self.audio.path, self.folder / "mel.f32", start_s=start_s, end_s=end_s)
         if audio_s == 0:
-            raise InputError(f"{self.audio.name} has no sound in {self.settings.trim_audio!r}: it lasts {format_time(self.audio.duration_s, decimals=1)}")  # fmt: skip
+            raise InputError(
+                f"{self.audio.name} has no sound in {self.settings.trim_audio!r}: "
+                f"it lasts {format_time(self.audio.duration_s, decimals=1)}"
+            )
         return mel, audio_s
 
     def _part_paths(self, tracks: Tracks, parts: list[Part], boxes: np.ndarray) -> list[Path]:
@@ -451,6 +479,8 @@ class Project:
         Raises:
             ProjectError: If parts are missing.
         """
+        if out is not None:
+            check_out(Path(out), self.video.path, self.audio.path)
         tracks = self.track(progress=progress)
         with self._stage("combine"):
             mel_s = self._mel()[1]
@@ -458,7 +488,10 @@ class Project:
             paths = self._part_paths(tracks, parts, boxes)
             missing = [p for p in paths if not p.is_file()]
             if missing:
-                raise ProjectError(f"{len(missing)} of {len(paths)} parts are not rendered yet: run `wav2lip-kit sync --project {self.folder}`")  # fmt: skip
+                raise ProjectError(
+                    f"{len(missing)} of {len(paths)} parts are not rendered yet: "
+                    f"run `wav2lip-kit sync --project {self.folder}`"
+                )
             start_s, end_s = _parse_trim(self.settings.trim_audio)
             n_frames = sum(p.last - p.first for p in parts)
             with (
@@ -484,7 +517,7 @@ class Project:
             segments=self.segments,
             n_frames=n_frames,
             duration_s=float(end_pts * tracks.time_base),
-            mouth_regions=self._mouth_regions(tracks, parts, boxes),
+            mouth_regions=self._mouth_regions(parts, boxes),
             notices=[message for stage in self._notices().values() for message in stage],
         )
         write_text_atomic(self.report_path, report)
@@ -496,9 +529,7 @@ class Project:
         write_text_atomic(report_beside(out), report)
         return out
 
-    def _mouth_regions(
-        self, tracks: Tracks, parts: list[Part], boxes: np.ndarray
-    ) -> dict[int, tuple[int, int, int, int]]:
+    def _mouth_regions(self, parts: list[Part], boxes: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
         """Per frame of the result that was synced, the region that could change."""
         mask = crop_mask(self.settings.paste)  # type: ignore[arg-type]
         shape = (self.video.height_px, self.video.width_px)
@@ -520,7 +551,7 @@ class Project:
         Everything that can be wrong is checked before the first long stage.
         """
         if out is not None:
-            check_out(Path(out))
+            check_out(Path(out), self.video.path, self.audio.path)
         self._check_disk()
         syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
         with collect_notices():  # so that no stage repeats what another has said
@@ -535,7 +566,10 @@ class Project:
         needed = 50_000_000 + 2 * round(pixels * 0.15 / 8)  # parts and result, at 0.15 bit a pixel
         free = shutil.disk_usage(self.folder).free
         if free < needed:
-            raise InputError(f"only {free / 1e6:.0f} MB are free in {str(self.folder)!r}, the job needs about {needed / 1e6:.0f} MB: free some, or give another --project")  # fmt: skip
+            raise InputError(
+                f"only {free / 1e6:.0f} MB are free in {str(self.folder)!r}, the job needs about "
+                f"{needed / 1e6:.0f} MB: free some, or give another --project"
+            )
 
     # ── notices ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -561,7 +595,7 @@ class Project:
 def lipsync(
     video: StrPath,
     audio: StrPath,
-    out: StrPath,
+    out: StrPath | None = None,
     *,
     project: StrPath | None = None,
     progress: bool = True,
@@ -572,35 +606,37 @@ def lipsync(
     Args:
         video: A video file, an image, or a folder of frames.
         audio: An audio file, or a video with sound.
-        out: The mp4 to write; its folder must exist.
+        out: The mp4 to write; its folder must exist. None leaves the result in `project`, which is needed then.
         project: Folder that keeps everything in between. Without one a folder beside `out` is used, removed when the
             job is done, and kept when it is interrupted, so that the same call goes on where it stopped.
         progress: Show bars.
         **settings: Fields of `Settings`.
 
     Returns:
-        `out`.
+        `out`, or the project's final_video.mp4.
 
     Raises:
         InputError: Before any long work, naming what is wrong and the next step.
     """
-    out = Path(out)
-    check_out(out)
-    for path in (video, audio):
-        if out.exists() and Path(path).exists() and out.samefile(path):
-            raise InputError(f"output {str(out)!r} is the input itself: choose another name")
-    folder = Path(project) if project is not None else out.with_name(f"{out.stem}.project")
+    if out is not None:
+        check_out(Path(out), video, audio)
+        folder = Path(project) if project is not None else Path(out).with_name(f"{Path(out).stem}.project")
+    elif project is not None:
+        folder = Path(project)
+    else:
+        raise InputError("lipsync needs out, the mp4 to write, or project, a folder to leave it in")
     existed = folder.exists()
     job = Project.create(folder, video, audio, **settings)
     try:
-        job.run(out, progress=progress)
+        result = job.run(out, progress=progress)
     except InputError:
-        if not existed:
+        # What a wrong input began is of no use; but faces that were searched in a folder of the user's choice are.
+        if not existed and (project is None or not any(folder.glob("tracks-*.npz"))):
             shutil.rmtree(folder)
         raise
     if project is None:
         shutil.rmtree(folder)
-    return out
+    return result
 
 
 def make_settings(base: Settings, given: dict[str, Any]) -> Settings:
@@ -625,17 +661,31 @@ def key_of(*values: Any) -> str:
     return digest.hexdigest()
 
 
-def check_out(out: Path) -> None:
-    """Make sure that a result can be written.
+def check_out(out: Path, *inputs: StrPath) -> None:
+    """Make sure that a result can be written, and that it is none of the inputs.
 
     Raises:
-        InputError: If its folder is missing or not writable, or the name is no mp4.
+        InputError: If its folder is missing or not writable, the name is no mp4, or it would replace an input.
     """
     if out.is_dir():
         raise InputError(f"output {str(out)!r} is a folder: give a file name such as {str(out / 'final_video.mp4')!r}")
     if out.suffix.lower() != ".mp4":
         raise InputError(f"output {str(out)!r} must end in .mp4: give a name such as {out.with_suffix('.mp4').name!r}")
+    if out.exists() and any(Path(path).exists() and out.samefile(path) for path in inputs):
+        raise InputError(f"output {str(out)!r} is the input itself: choose another name")
     check_writable_folder(out)
+
+
+def check_own_folder(folder: Path) -> None:
+    """Make sure that a folder is new, empty, or a project: the stages replace and delete files in it.
+
+    Raises:
+        ProjectError: If it holds anything else, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ProjectError(f"project {str(folder)!r} is a file: give a new folder")
+    if folder.is_dir() and not (folder / "project.json").is_file() and any(folder.iterdir()):
+        raise ProjectError(f"folder {str(folder)!r} is not empty and holds no project: give a new folder with --project")
 
 
 def check_writable_folder(path: Path) -> None:

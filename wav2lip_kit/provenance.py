@@ -24,7 +24,8 @@ def digital_source_type(video_kind: str) -> str:
 
 def provenance_comment(video_kind: str) -> str:
     """The comment in the mp4's metadata."""
-    return f"The mouth in this video was lip-synced to other audio by a neural network (wav2lip_kit {__version__}). {digital_source_type(video_kind)}"
+    said = f"The mouth in this video was lip-synced to other audio by a neural network (wav2lip_kit {__version__})."
+    return f"{said} {digital_source_type(video_kind)}"
 
 
 def build_report(

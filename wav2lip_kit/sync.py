@@ -37,12 +37,15 @@ def pick_device(device: str = "auto") -> str:
     if device not in DEVICES:
         raise InputError(f"unknown device {device!r}: choose {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device 'cuda' is not there (torch sees no GPU); use --device cpu, or in Colab Runtime ▸ Change runtime type")  # fmt: skip
+        raise InputError(
+            "device 'cuda' is not there (torch sees no GPU): "
+            "use --device cpu, or in Colab Runtime ▸ Change runtime type"
+        )
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 def pick_precision(device: str) -> torch.dtype:
-    """The number type that is fastest without being seen: half on a GPU, bfloat16 where the processor computes in it."""
+    """The fastest number type whose loss is not seen: half on a GPU, bfloat16 where the processor computes in it."""
     if device == "cuda":
         return torch.float16
     has_bfloat16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
@@ -70,8 +73,8 @@ class LipSyncer:
         self.device = pick_device(device)
         self.precision = precision or pick_precision(self.device)
         self.batch_size = batch_size or (64 if self.device == "cuda" else 16)
-        folded = fold_batch_norms(model.eval())
-        self._model: Any = folded.to(self.device, self.precision, memory_format=torch.channels_last)
+        folded: Any = fold_batch_norms(model.eval())
+        self._model = folded.to(self.device, self.precision, memory_format=torch.channels_last)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str = "wav2lip", *, device: str = "auto", **options: Any) -> LipSyncer:
@@ -121,9 +124,12 @@ def fold_batch_norms(model: Wav2Lip) -> Wav2Lip:
     """Fold every batch norm into the convolution before it, in place: the same function in fewer steps."""
     for module in model.modules():
         block = getattr(module, "conv_block", None)
-        if isinstance(block, nn.Sequential) and len(block) == 2 and isinstance(block[1], nn.BatchNorm2d):
+        if isinstance(block, nn.Sequential) and len(block) == 2:
             convolution: Any = block[0]
-            block[0] = fuse_conv_bn_eval(convolution, block[1], transpose=isinstance(convolution, nn.ConvTranspose2d))
+            norm = block[1]
+            if not isinstance(norm, nn.BatchNorm2d):
+                continue  # folded before
+            block[0] = fuse_conv_bn_eval(convolution, norm, transpose=isinstance(convolution, nn.ConvTranspose2d))
             block[1] = nn.Identity()
     return model
 

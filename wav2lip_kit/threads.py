@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from queue import Empty, Full, Queue
+from dataclasses import dataclass
+from queue import Full, Queue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
@@ -20,31 +21,7 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
     """
     queue: Queue[Any] = Queue(max(1, depth))
     stopped = Event()
-
-    def put(item: Any) -> bool:
-        while not stopped.is_set():
-            try:
-                queue.put(item, timeout=0.1)
-                return True
-            except Full:
-                continue
-        return False
-
-    def run() -> None:
-        iterator = iter(items)
-        try:
-            for item in iterator:
-                if not put(item):
-                    break
-            put(_END)
-        except BaseException as error:
-            put(_Raised(error))
-        finally:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
-
-    thread = Thread(target=run, daemon=True, name="wav2lip_kit-prefetch")
+    thread = Thread(target=_feed, args=(items, queue, stopped), daemon=True, name="wav2lip_kit-prefetch")
     thread.start()
     try:
         while (item := queue.get()) is not _END:
@@ -53,14 +30,35 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
             yield item
     finally:
         stopped.set()
-        while True:
-            try:
-                queue.get_nowait()
-            except Empty:
-                break
         thread.join()
 
 
+@dataclass(frozen=True)
 class _Raised:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+    error: BaseException
+
+
+def _feed(items: Iterable[Any], queue: Queue[Any], stopped: Event) -> None:
+    iterator = iter(items)
+    try:
+        for item in iterator:
+            if not _put(queue, item, stopped):
+                return
+        _put(queue, _END, stopped)
+    except BaseException as error:
+        _put(queue, _Raised(error), stopped)
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+
+
+def _put(queue: Queue[Any], item: Any, stopped: Event) -> bool:
+    """Wait for room in the queue; False when nobody will take the item any more."""
+    while not stopped.is_set():
+        try:
+            queue.put(item, timeout=0.1)
+            return True
+        except Full:
+            continue
+    return False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -98,7 +99,7 @@ def _one_pass(tracks: Tracks, is_face: np.ndarray, shift_pts: int, is_backward: 
         duration_s = float((tracks.pts[stop - 1] - tracks.pts[start]) * tracks.time_base)
         pieces = max(1, int(np.ceil(duration_s / PART_S)))
         edges = np.linspace(start, stop, pieces + 1).round().astype(int).tolist()
-        spans = [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+        spans = [(a, b) for a, b in pairwise(edges) if b > a]
         for a, b in reversed(spans) if is_backward else spans:
             yield Part(a, b, shift_pts, is_backward, bool(is_face[start]))
 

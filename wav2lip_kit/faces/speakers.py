@@ -144,7 +144,8 @@ def _from_file(tracks: Tracks, path: Path) -> np.ndarray:
     boxes = _read_boxes(path)
     if len(boxes) != tracks.n_frames:
         raise FaceError(
-            f"{path.name} has {len(boxes)} boxes but the video has {tracks.n_frames} frames: give one box or null for each"
+            f"{path.name} has {len(boxes)} boxes but the video has {tracks.n_frames} frames: "
+            "give one box or null for each"
         )
     return np.array([[np.nan] * 4 if b is None else b for b in boxes], np.float32)
 
