@@ -2,24 +2,28 @@
 
     S = clip(1.6 · log10(max(1e-5, M·|STFT(x[n] − 0.97·x[n−1])|)) + 2.4, −4, 4)
 
-sampled every 12.5 ms (80 a second); digital silence is −4. A frame shown at t seconds is given the 16 columns that start
-at 80·t − 3.2: training pairs frame f of a 25 frames/s video with column 3.2·(f − 1).
+sampled every 12.5 ms (80 a second); digital silence is −4. A frame shown at t seconds is given the 16 columns that
+start at 80·t − 3.2: training pairs frame f of a 25 frames/s video with column 3.2·(f − 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import numpy as np
+from av.error import InvalidDataError
 
 from .errors import MediaError
 from .files import StrPath, replace_when_whole
-from .media import open_media
+from .media import check_codec, claimed_end_s, container_start_s, open_media
+from .notices import notice
 from .timing import format_time
 
 SAMPLE_RATE_HZ = 16_000
@@ -30,12 +34,16 @@ WINDOW = 16  # columns, 0.2 s
 LEAD = 3.2  # columns by which a window starts before its frame: one frame of the 25 frames/s training video
 SILENCE = -4.0
 
+MIX_GAIN = np.float32(np.sqrt(0.5))
+"""FFmpeg adds channels up to mono by their power; with this, two channels become their mean, as in the reference."""
 BLOCK_S = 10
+GAP_S = 0.03
+"""Sound missing for longer than this, by its time stamps, is replaced by silence; shorter, it is their jitter."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What is known of an audio track; `duration_s` is 0 where the headers do not say."""
+    """What is known of an audio track; `duration_s`, from time zero, is 0 where the headers do not say."""
 
     path: Path
     name: str
@@ -62,24 +70,26 @@ def probe_audio(path: StrPath) -> AudioInfo:
     with open_media(path) as container:
         stream = _audio_stream(container, path)
         context = stream.codec_context
-        duration_s = (
-            float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base
-        )
+        duration_s = claimed_end_s(container, stream)
         channels = context.layout.nb_channels
         layout = context.layout.name
         if layout == f"{channels} channels":  # WAV files often leave the order of channels open
-            layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(channels, layout)
+            layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(channels, str(layout))
         info = AudioInfo(path, path.name, context.rate, channels, layout, context.name, duration_s)
-    if sum(block.shape[1] for block, _ in zip(read_audio(path), range(1), strict=False)) == 0:
+    if next(read_audio(path), None) is None:
         raise MediaError(f"{str(path)!r} holds no sound (0 samples); export it again or give another audio file")
     return info
 
 
 def _audio_stream(container: Any, path: Path) -> Any:
-    stream = container.streams.best("audio")
+    """The best audio stream that can be decoded; phones put spatial sound, which FFmpeg lacks, beside the stereo."""
+    best = container.streams.best("audio")
+    streams = sorted(container.streams.audio, key=lambda s: (s.codec_context is None, s is not best))
+    stream = next(iter(streams), None)
     if stream is None:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise MediaError(f"{str(path)!r} has no sound (it holds: {kinds}); give an audio file or a video with sound")
+    check_codec(stream, path)
     return stream
 
 
@@ -94,7 +104,7 @@ def read_audio(
     """Decode sound in blocks of (channels, n) float32 in -1..1, resampled to `rate_hz` and `layout`.
 
     The first sample belongs to the container's time zero (or to `start_s`): sound that begins later in a video is
-    preceded by silence. Damaged packets are passed over.
+    preceded by silence. Damaged packets are passed over, with silence in their place.
 
     Raises:
         MediaError: If the file has no sound.
@@ -117,39 +127,78 @@ def read_audio(
 
 
 def _resampled(path: Path, rate_hz: int, layout: str) -> Iterator[np.ndarray]:
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate_hz)
+    """Blocks of about `BLOCK_S` from time zero on."""
+    pending: list[np.ndarray] = []
+    count = 0
+    for piece in _pieces(path, rate_hz, layout):
+        pending.append(piece)
+        count += piece.shape[1]
+        if count >= BLOCK_S * rate_hz:
+            yield np.concatenate(pending, axis=1)
+            pending, count = [], 0
+    if pending:
+        yield np.concatenate(pending, axis=1)
+
+
+def _pieces(path: Path, rate_hz: int, layout: str) -> Iterator[np.ndarray]:
+    """Decoded frames, resampled; silence where the time stamps leave a gap, before the first frame as well."""
+    n_channels = len(av.AudioLayout(layout).channels)
+    resampler: Any = None
+    form: tuple[str, str, int] | None = None
+    gain = np.float32(1)
+    heard_s = Fraction(0)
+    count = 0
     with open_media(path) as container:
         stream = _audio_stream(container, path)
-        start_s = (container.start_time or 0) / av.time_base
-        pending: list[np.ndarray] = []
-        first = True
-        for frame in _decode_audio(container, stream):
-            if first:
-                late_s = 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - start_s
-                channels = len(av.AudioLayout(layout).channels)
-                pending.append(np.zeros((channels, max(0, round(late_s * rate_hz))), np.float32))
-                first = False
-            frame.pts = None  # the resampler would otherwise refuse tracks whose time stamps jump
-            pending += [f.to_ndarray() for f in resampler.resample(frame)]
-            if sum(p.shape[1] for p in pending) >= BLOCK_S * rate_hz:
-                yield np.concatenate(pending, axis=1)
-                pending = []
-        if not first:
-            pending += [f.to_ndarray() for f in resampler.resample(None)]
-            yield np.concatenate(pending, axis=1)
+        start_s, end_s = container_start_s(container), claimed_end_s(container, stream)
+        for frame in _decode_audio(container, stream, path.name):
+            frame_s = heard_s if frame.pts is None else frame.pts * frame.time_base - start_s
+            if end_s and frame_s > end_s:  # a time stamp behind the end of the file is wrong
+                frame_s = heard_s
+            frame_form = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if resampler is None or frame_form != form or frame_s - heard_s > GAP_S:
+                for piece in _resample(resampler, None, gain):
+                    count += piece.shape[1]
+                    yield piece
+                resampler, form = av.AudioResampler(format="fltp", layout=layout, rate=rate_hz), frame_form
+                is_mixed = layout == "mono" and frame.layout.nb_channels > 1
+                gain = MIX_GAIN if is_mixed else np.float32(1)
+                heard_s = max(heard_s, frame_s)
+                for n in _split(round(heard_s * rate_hz) - count, BLOCK_S * rate_hz):
+                    count += n
+                    yield np.zeros((n_channels, n), np.float32)
+            heard_s += Fraction(frame.samples, frame.sample_rate)
+            frame.pts = None  # the resampler would refuse a track whose time stamps jump
+            for piece in _resample(resampler, frame, gain):
+                count += piece.shape[1]
+                yield piece
+        yield from _resample(resampler, None, gain)
 
 
-def _decode_audio(container: Any, stream: Any) -> Iterator[Any]:
+def _resample(resampler: Any, frame: Any, gain: np.float32) -> Iterator[np.ndarray]:
+    if resampler is not None:
+        yield from (resampled.to_ndarray() * gain for resampled in resampler.resample(frame))
+
+
+def _split(total: int, most: int) -> Iterator[int]:
+    """`total` in pieces of `most`, the last one shorter; nothing when it is not above 0."""
+    return (min(most, total - done) for done in range(0, total, most))
+
+
+def _decode_audio(container: Any, stream: Any, name: str) -> Iterator[Any]:
     packets = container.demux(stream)
+    is_told = False
     while True:
         try:
             packet = next(packets, None)
             if packet is None:
                 return
             yield from packet.decode()
-        except av.InvalidDataError:
-            continue
-        except av.EOFError:
+        except InvalidDataError:
+            if not is_told:
+                notice(f"{name}: the file is damaged in places; the sound is silent there")
+                is_told = True
+        except av.error.EOFError:
             return
 
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from .errors import InputError
+
 PACKAGES = ("torch", "numpy", "opencv-python", "av", "librosa", "batch-face", "safetensors", "scikit-image")
+OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+"""All of these bring `cv2`."""
 EXTRAS = {"fetch": ("yt-dlp", "gdown"), "notebook": ("ipywidgets", "anywidget", "moviepy")}
 
 
@@ -24,15 +30,32 @@ class Check:
 
 def examine() -> list[Check]:
     """Look at everything a run needs; never raises, what fails is a check that is not ok."""
-    return [_python(), *_packages(), _gpu(), _codec(), *_weights(), _detector(), _disk()]
+    looks: dict[str, Callable[[], list[Check]]] = {
+        "python": _python,
+        "packages": _packages,
+        "device": _device,
+        "encoder": _encoder,
+        "weights": _weights,
+        "detector": _detector,
+        "disk": _disk,
+    }
+    return [check for name, look in looks.items() for check in _look(name, look)]
 
 
-def _python() -> Check:
-    return Check(
-        "python",
-        f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        sys.version_info >= (3, 10),
-    )
+def _look(name: str, look: Callable[[], list[Check]]) -> list[Check]:
+    try:
+        return look()
+    except Exception as error:  # a package that is missing or broken fails in a way of its own
+        reason = " ".join(str(error).split())
+        return [
+            Check(name, f"{type(error).__name__}: {reason}", False, "install again: pip install -r requirements.txt")
+        ]
+
+
+def _python() -> list[Check]:
+    is_ok = sys.version_info >= (3, 10)
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return [Check("python", found, is_ok, "" if is_ok else "install Python 3.10 or later")]
 
 
 def _packages() -> list[Check]:
@@ -47,35 +70,31 @@ def _packages() -> list[Check]:
 
 
 def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    for name in OPENCV if package == "opencv-python" else (package,):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return None
 
 
-def _gpu() -> Check:
+def _device() -> list[Check]:
     import torch
 
     from .sync import pick_precision
 
     if torch.cuda.is_available():
-        return Check("device", f"{torch.cuda.get_device_name()}, {torch.cuda.mem_get_info()[0] / 1e9:.1f} GB free")
-    precision = str(pick_precision("cpu")).removeprefix("torch.")
-    return Check(
-        "device",
-        f"no GPU; the processor computes in {precision}",
-        next_step="a GPU is many times faster; in Colab: Runtime ▸ Change runtime type",
-    )
+        return [Check("device", f"{torch.cuda.get_device_name()}, {torch.cuda.mem_get_info()[0] / 1e9:.1f} GB free")]
+    found = f"no GPU; the processor computes in {str(pick_precision('cpu')).removeprefix('torch.')}"
+    step = "a GPU is many times faster; in Colab: Runtime ▸ Change runtime type"
+    return [Check("device", found, next_step=step)]
 
 
-def _codec() -> Check:
+def _encoder() -> list[Check]:
     import av
 
-    has_x264 = "libx264" in av.codecs_available
-    step = "" if has_x264 else "pip install --force-reinstall av (its wheels bring FFmpeg along)"
-    return Check(
-        "encoder", f"libx264 through PyAV {av.__version__}" if has_x264 else "libx264 is missing", has_x264, step
-    )
+    if "libx264" in av.codecs_available:
+        return [Check("encoder", f"libx264 through PyAV {av.__version__}")]
+    step = "pip install --force-reinstall av (its wheels bring FFmpeg along)"
+    return [Check("encoder", f"PyAV {av.__version__} without libx264", False, step)]
 
 
 def _weights() -> list[Check]:
@@ -86,31 +105,35 @@ def _weights() -> list[Check]:
         if entry.kind != "generator":
             continue
         path = find_local(entry.name)
-        step = "" if path or not entry.mirrors else f"wav2lip-kit weights fetch {entry.name}"
-        checks.append(Check(entry.name, str(path) if path else "not here", path is not None, step))
+        if path is not None:
+            checks.append(Check(entry.name, str(path)))
+        elif entry.mirrors:
+            step = f"wav2lip-kit weights fetch {entry.name} ({(entry.bytes or 0) / 1e6:.0f} MB)"
+            checks.append(Check(entry.name, "not here", False, step))
+        else:  # demo
+            step = "get the whole repository; until demo weights are trained, untrained noise stands in"
+            checks.append(Check(entry.name, "not here", False, step))
     return checks
 
 
-def _detector() -> Check:
+def _detector() -> list[Check]:
     from .faces.detectors import HaarDetector
     from .weights import find_local
 
     for name in ("retinaface", "yunet"):
         if path := find_local(name):
-            return Check("detector", f"{name}, {path}")
+            return [Check("detector", f"{name}, {path}")]
     step = "wav2lip-kit weights fetch retinaface (1.8 MB, fetched by itself at the first run)"
     try:
         HaarDetector()
-    except ValueError as error:
-        return Check("detector", str(error), False, step)
-    return Check("detector", "OpenCV's Haar cascade only (frontal faces)", True, step)
+    except InputError as error:
+        return [Check("detector", str(error), False, step)]
+    return [Check("detector", "OpenCV's Haar cascade only (frontal faces)", True, step)]
 
 
-def _disk() -> Check:
+def _disk() -> list[Check]:
     free_gb = shutil.disk_usage(".").free / 1e9
-    return Check(
-        "disk",
-        f"{free_gb:.1f} GB free here",
-        free_gb > 2,
-        "" if free_gb > 2 else "free at least 2 GB, or work elsewhere",
-    )
+    is_ok = free_gb > 2
+    return [
+        Check("disk", f"{free_gb:.1f} GB free here", is_ok, "" if is_ok else "free at least 2 GB, or work elsewhere")
+    ]

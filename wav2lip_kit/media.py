@@ -21,8 +21,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
+import av.error
 import cv2
 import numpy as np
+from av.codec.context import Flags
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from .errors import MediaError, RunError
@@ -30,6 +34,8 @@ from .files import StrPath
 from .notices import notice
 from .timing import format_time, snap_rate
 
+AV_TICKS_HZ = 1_000_000
+"""FFmpeg's clock for whole files."""
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 IMAGE_RATE = Fraction(25)
 PLANAR_420 = ("yuv420p", "yuvj420p")
@@ -92,12 +98,14 @@ class VideoInfo:
                 "give an earlier start"
             )
         stop_s = self.duration_s if end_s is None else min(end_s, self.duration_s or end_s)
+        ends_s = [self.start_s + end_s] if end_s is not None else []
+        ends_s += [self.end_s] if self.end_s is not None else []
         return replace(
             self,
             origin_pts=self.origin_pts + round(start_s / self.time_base),
             duration_s=max(0.0, stop_s - start_s),
             start_s=self.start_s + start_s,
-            end_s=None if end_s is None else self.start_s + end_s,
+            end_s=min(ends_s, default=None),
         )
 
     def time_s(self, pts: int) -> float:
@@ -222,9 +230,9 @@ def open_media(path: StrPath) -> Any:
         raise MediaError(f"{str(path)!r} is empty (0 bytes); fetch or export it again")
     try:
         return av.open(str(path), metadata_errors="ignore")
-    except av.PermissionError as error:
+    except av.error.PermissionError as error:
         raise MediaError(f"may not read {str(path)!r}; change its permissions or copy it elsewhere") from error
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         with path.open("rb") as file:
             is_mp4 = b"ftyp" in file.read(16)
         hint = (
@@ -243,7 +251,7 @@ def _video_stream(container: Any, path: Path) -> Any:
     """The best video stream that is no cover picture."""
     best = container.streams.best("video")
     streams = sorted(container.streams.video, key=lambda s: s is not best)
-    stream = next((s for s in streams if av.stream.Disposition.attached_pic not in s.disposition), None)
+    stream = next((s for s in streams if Disposition.attached_pic not in s.disposition), None)
     if stream is None:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise MediaError(
@@ -259,15 +267,16 @@ def check_codec(stream: Any, path: Path) -> None:
         raise MediaError(f"{str(path)!r}: its {stream.type} is in a format unknown here; convert it to H.264 and AAC")
 
 
-def _container_start_s(container: Any) -> Fraction:
-    return Fraction(container.start_time or 0, av.time_base)
+def container_start_s(container: Any) -> Fraction:
+    """Time zero, on the file's own clock."""
+    return Fraction(container.start_time or 0, AV_TICKS_HZ)
 
 
 def _probe_file(path: Path) -> VideoInfo:
     with open_media(path) as container:
         stream = _video_stream(container, path)
         has_audio = bool(container.streams.audio)
-        start_s = _container_start_s(container)
+        start_s = container_start_s(container)
         time_base = _mp4_time_base(stream.time_base)
         first = next(_decode(container, stream, path.name), None)
         if first is None:
@@ -300,16 +309,16 @@ def _picture_end_s(path: Path) -> float:
     with open_media(path) as container:
         stream = _video_stream(container, path)
         if stream.duration and stream.frames:
-            return _claimed_end_s(container, stream)
+            return claimed_end_s(container, stream)
         # MPEG, Matroska and browsers' recordings do not say how long the picture is; its last packets do.
-        return _last_packet_end_s(container, stream, near_s=_claimed_end_s(container, None))
+        return _last_packet_end_s(container, stream, near_s=claimed_end_s(container, None))
 
 
-def _claimed_end_s(container: Any, stream: Any | None) -> float:
+def claimed_end_s(container: Any, stream: Any | None) -> float:
     """Where the headers say the stream (the whole file for None) ends, in seconds from the container's start."""
     if stream is None or not stream.duration:
-        return (container.duration or 0) / av.time_base
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base - _container_start_s(container))
+        return (container.duration or 0) / AV_TICKS_HZ
+    return float(((stream.start_time or 0) + stream.duration) * stream.time_base - container_start_s(container))
 
 
 def _last_packet_end_s(container: Any, stream: Any | None, near_s: float) -> float:
@@ -317,21 +326,21 @@ def _last_packet_end_s(container: Any, stream: Any | None, near_s: float) -> flo
 
     Only the last seconds before `near_s` are looked at; the whole file when nothing lies there.
     """
-    start_s = _container_start_s(container)
+    start_s = container_start_s(container)
     streams = [stream] if stream is not None else [s for s in container.streams if s.type in ("video", "audio")]
     for from_s in (near_s - 5, 0):
         if from_s > 0:
-            with suppress(av.FFmpegError):  # then the demuxer stays where it is: at the beginning
-                container.seek(round((from_s + start_s) * av.time_base))
+            with suppress(FFmpegError):  # then the demuxer stays where it is: at the beginning
+                container.seek(round((from_s + start_s) * AV_TICKS_HZ))
         ends_s = [Fraction(0)]
-        with suppress(av.FFmpegError):  # whatever comes before the damage counts
+        with suppress(FFmpegError):  # whatever comes before the damage counts
             for packet in container.demux(streams):
                 pts = packet.dts if packet.pts is None else packet.pts
                 if pts is not None:
                     ends_s.append((pts + (packet.duration or 0)) * packet.time_base - start_s)
         if max(ends_s) > from_s:
             return float(max(ends_s))
-        container.seek(round(start_s * av.time_base))
+        container.seek(round(start_s * AV_TICKS_HZ))
     return 0.0
 
 
@@ -366,7 +375,7 @@ def check_whole(info: VideoInfo) -> None:
         # Without a length of its own the picture may well end before the file does.
         stream = _video_stream(container, info.path)
         stream = stream if stream.duration else None
-        claimed_s = _claimed_end_s(container, stream)
+        claimed_s = claimed_end_s(container, stream)
         if container.format.name == "avi" and stream is not None and stream.average_rate:
             claimed_s = float(stream.frames / stream.average_rate)  # FFmpeg corrects the duration, but not the count
         wanted_s = claimed_s if info.end_s is None else min(info.end_s, claimed_s)
@@ -399,8 +408,14 @@ def read_frames(info: VideoInfo, start_pts: int = 0, end_pts: int | None = None)
 
 
 def _read_images(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
-    images = [info.path] if info.kind == "image" else list_images(info.path)
     ticks = int(1 / info.rate / info.time_base)
+    if info.kind == "image":  # shown again and again for as long as `duration_s` says
+        n_frames = round((info.start_s + info.duration_s) * info.rate)
+        planes = _planes(VideoFrame.from_ndarray(read_image_bgr(info.path), format="bgr24"), info)
+        for index in range(max(0, -((-start_pts - info.origin_pts) // ticks)), n_frames):
+            yield Frame(planes, index * ticks - info.origin_pts, ticks)
+        return
+    images = list_images(info.path)
     for index in range(max(0, -((-start_pts - info.origin_pts) // ticks)), len(images)):
         bgr = read_image_bgr(images[index])
         if (_even(bgr.shape[1]), _even(bgr.shape[0])) != (info.width_px, info.height_px):
@@ -419,38 +434,53 @@ def _read_file(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
         with open_media(info.path) as container:
             stream = _video_stream(container, info.path)
             stream.thread_type = "AUTO"
-            ticks = int(stream.time_base / info.time_base)
-            first_pts = (stream.start_time or 0) * ticks
             frames = _decode(container, stream, info.name)
-            if seek and target > first_pts:
-                try:
-                    container.seek(target // ticks, stream=stream, backward=True)
-                except av.FFmpegError:
-                    continue
-                # What the decoder shows before a sound key frame may lack what it was coded from.
-                frames = dropwhile(lambda f: not f.key_frame or f.is_corrupt or f.pts is None, frames)
-                key = next(frames, None)
-                if key is None or key.pts * ticks > target:
-                    continue
-                frames = chain([key], frames)
-            last_pts: int | None = None
-            is_told = False
-            for decoded in frames:
-                if decoded.pts is not None:
-                    pts = decoded.pts * ticks
-                elif last_pts is None:
-                    pts = first_pts
-                else:
-                    pts = last_pts + round(1 / info.rate / info.time_base)
-                if last_pts is not None and pts <= last_pts:
-                    if not is_told:
-                        notice(f"{info.name}: frames with a time stamp that does not rise were left out")
-                        is_told = True
-                    continue
-                last_pts = pts
-                if pts >= target:
-                    yield Frame(_planes(decoded, info), pts - info.origin_pts, (decoded.duration or 0) * ticks)
-            return
+            if seek:
+                frames = _from_key_frame(
+                    container, stream, frames, Fraction(target) * info.time_base / stream.time_base
+                )
+            if frames is not None:
+                for decoded, pts in _with_rising_pts(frames, stream, info):
+                    if pts >= target:
+                        ticks = int(stream.time_base / info.time_base)
+                        yield Frame(_planes(decoded, info), pts - info.origin_pts, (decoded.duration or 0) * ticks)
+                return
+
+
+def _from_key_frame(
+    container: Any, stream: Any, frames: Iterator[VideoFrame], target: Fraction
+) -> Iterator[VideoFrame] | None:
+    """Seek to the last key frame at or before `target` (in the stream's time base); None where that fails."""
+    if target <= (stream.start_time or 0):
+        return frames
+    try:
+        container.seek(int(target), stream=stream, backward=True)
+    except FFmpegError:
+        return None
+    # What the decoder shows before a sound key frame may lack what it was coded from.
+    frames = dropwhile(lambda f: not f.key_frame or f.is_corrupt or f.pts is None, frames)
+    key = next(frames, None)
+    return chain([key], frames) if key is not None and key.pts is not None and key.pts <= target else None
+
+
+def _with_rising_pts(frames: Iterator[VideoFrame], stream: Any, info: VideoInfo) -> Iterator[tuple[VideoFrame, int]]:
+    """Each frame with its time stamp in `info.time_base`, on the file's own clock."""
+    ticks = int(stream.time_base / info.time_base)
+    last_pts: int | None = None
+    is_told = False
+    for frame in frames:
+        if frame.pts is not None:
+            pts = frame.pts * ticks
+        elif last_pts is None:
+            pts = (stream.start_time or 0) * ticks
+        else:
+            pts = last_pts + round(1 / info.rate / info.time_base)
+        if last_pts is None or pts > last_pts:
+            last_pts = pts
+            yield frame, pts
+        elif not is_told:
+            notice(f"{info.name}: frames with a time stamp that does not rise were left out")
+            is_told = True
 
 
 def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
@@ -459,7 +489,7 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
     Spoiled frames are given too, but not before a whole one: without them a video whose only key frame is its first
     would end at the damage.
     """
-    stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
+    stream.codec_context.flags |= Flags.output_corrupt
     packets = container.demux(stream)
     has_begun = is_told = False
     while True:
@@ -469,10 +499,11 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
             packet = next(packets, None)
             if packet is None:
                 return
+            is_damaged = packet.is_corrupt
             frames = packet.decode()
-        except av.InvalidDataError:
+        except InvalidDataError:
             is_damaged = True
-        except av.EOFError:
+        except av.error.EOFError:
             return
         for frame in frames:
             has_begun = has_begun or not frame.is_corrupt
@@ -482,6 +513,11 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
         if is_damaged and not is_told:
             notice(f"{name}: the file is damaged in places; frames there are missing or spoiled")
             is_told = True
+
+
+def _samples(plane: Any) -> np.ndarray:
+    """A plane's own memory, (H, W) uint8, without the padding at the end of its lines."""
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -497,7 +533,7 @@ def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray,
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
     planes = []
     for index, plane in enumerate(frame.planes[:3]):
-        array = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        array = _samples(plane)
         array = np.rot90(array, info.rotation_deg // 90) if info.rotation_deg else array
         height, width = (info.height_px, info.width_px) if index == 0 else (info.height_px // 2, info.width_px // 2)
         if array.shape != (height, width):
@@ -512,6 +548,12 @@ def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray,
 # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+# x264's AVX-512 code writes another file at every run (23 different ones of 40 runs, the same frames and options; one
+# with AVX2). A run that was interrupted must end as if it had not been.
+_AVX512_SKX = 256  # OpenCV's CpuFeatures, which has no names in Python
+_REPEATABLE = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(_AVX512_SKX) else {}
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How the result is encoded with x264.
@@ -524,6 +566,10 @@ class Encoding:
 
     crf: int = 12
     preset: str = "veryfast"
+
+
+def _write_error(error: Exception) -> RunError:
+    return RunError(f"cannot write the video: {_reason(error)}; is the disk full?")
 
 
 class FrameWriter:
@@ -548,14 +594,13 @@ class FrameWriter:
         context.color_range = info.color.range
         # A key frame every two seconds keeps scrubbing in a browser quick.
         context.gop_size = max(1, round(info.rate * 2))
-        context.options = {"crf": str(encoding.crf), "preset": encoding.preset}
+        context.options = {"crf": str(encoding.crf), "preset": encoding.preset, **_REPEATABLE}
 
     def write(self, frame: Frame) -> None:
         """Encode one frame; its `pts` must rise from frame to frame."""
         picture = VideoFrame(self._info.width_px, self._info.height_px, "yuv420p")
         for plane, array in zip(picture.planes, frame.planes, strict=True):
-            target = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-            target[:, : plane.width] = array
+            _samples(plane)[:] = array
         picture.pts, picture.time_base = frame.pts, self._info.time_base
         picture.duration = frame.duration
         self._mux(picture)
@@ -563,8 +608,8 @@ class FrameWriter:
     def _mux(self, picture: VideoFrame | None) -> None:
         try:
             self._container.mux(self._stream.encode(picture))
-        except (av.FFmpegError, OSError) as error:
-            raise RunError(f"cannot write the video: {_reason(error)}; is the disk full?") from error
+        except (FFmpegError, OSError) as error:
+            raise _write_error(error) from error
 
     def __enter__(self) -> FrameWriter:
         return self
@@ -574,4 +619,8 @@ class FrameWriter:
             if kind is None:
                 self._mux(None)
         finally:
-            self._container.close()
+            try:
+                self._container.close()
+            except OSError as error:
+                if kind is None:
+                    raise _write_error(error) from error

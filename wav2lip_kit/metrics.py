@@ -2,7 +2,8 @@
 
     PSNR = 10 · log10(255² / MSE)      SSIM: Wang et al. 2004, Gaussian window of 11 pixels, on luma
 
-All are taken on the luma plane, frame by frame, in the order of time; PSNR is that of the mean MSE.
+All are taken on the luma plane, frame by frame, in the order of time; PSNR is that of the mean MSE, and SSIM leaves out
+the outer 5 pixels, where its window would reach beyond the picture.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from tqdm.auto import tqdm
 from .errors import InputError, MediaError
 from .media import probe, read_frames
 
+WINDOW_PX = 11
+
 
 @dataclass(frozen=True)
 class Difference:
-    """Means over all frames: `mse` in squared levels of 0..255, `psnr_db` (infinite for equal pictures), `ssim` -1..1."""
+    """Means over all frames: `mse` in squared levels of 0..255, `psnr_db` infinite for equal pictures, `ssim` -1..1."""
 
     mse: float
     psnr_db: float
@@ -77,7 +80,7 @@ def compare_videos(reference: Path, result: Path, report: Path | None = None, *,
         progress: Show a bar.
 
     Raises:
-        InputError: If sizes differ, or one has more frames.
+        InputError: If sizes differ, the picture is smaller than the window of SSIM, or one has more frames.
         MediaError: If one cannot be read.
     """
     a, b = probe(reference), probe(result)
@@ -86,8 +89,13 @@ def compare_videos(reference: Path, result: Path, report: Path | None = None, *,
             f"{reference.name} is {a.width_px}×{a.height_px} but {result.name} is {b.width_px}×{b.height_px}: "
             "compare videos of one size"
         )
+    if min(a.width_px, a.height_px) < WINDOW_PX:
+        raise InputError(
+            f"{reference.name} is {a.width_px}×{a.height_px}: SSIM needs at least {WINDOW_PX} pixels each way, "
+            "compare larger videos"
+        )
     regions = read_regions(report) if report else {}
-    sums = np.zeros((2, 2))  # whole, outside × mse, ssim
+    sums, counts = np.zeros((2, 2)), np.zeros((2, 1))  # whole, outside × mse, ssim
     count = 0
     pairs = zip_longest(_luma(a), _luma(b))
     for x, y in tqdm(
@@ -98,12 +106,15 @@ def compare_videos(reference: Path, result: Path, report: Path | None = None, *,
             raise InputError(
                 f"{shorter.name} ends after {count} frames, the other goes on: compare videos of one length"
             )
-        sums += _compare(x, y, regions.get(count))
+        values = _compare(x, y, regions.get(count))
+        sums += np.nan_to_num(values)
+        counts += np.isfinite(values[:, :1])
         count += 1
     if count == 0:
         raise MediaError(f"{reference.name} has no frames")
-    (mse, ssim), (mse_outside, ssim_outside) = (sums / count).tolist()
-    outside = Difference(mse_outside, psnr_db(mse_outside), ssim_outside) if regions else None
+    (mse, ssim), (mse_outside, ssim_outside) = (sums / np.maximum(1, counts)).tolist()
+    has_outside = bool(regions) and counts[1, 0] > 0
+    outside = Difference(mse_outside, psnr_db(mse_outside), ssim_outside) if has_outside else None
     return Quality(count, Difference(mse, psnr_db(mse), ssim), outside)
 
 
@@ -112,20 +123,27 @@ def _luma(info: Any) -> Iterator[np.ndarray]:
 
 
 def _compare(x: np.ndarray, y: np.ndarray, region: list[int] | None) -> np.ndarray:
+    """(2, 2): MSE and SSIM of the whole picture, and outside `region` (NaN where it leaves nothing)."""
     from skimage.metrics import structural_similarity
 
     squares = np.square(x.astype(np.float32) - y)
-    _, similarity = structural_similarity(
+    both: Any = structural_similarity(
         x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )
-    outside = np.ones(x.shape, bool)
-    if region is not None:
-        x0, y0, x1, y1 = region
-        outside[y0:y1, x0:x1] = False
-    whole = [squares.mean(dtype=np.float64), similarity.mean()]
-    if outside.all():
+    ssim, similarity = both
+    whole = [squares.mean(dtype=np.float64), ssim]
+    if region is None:
         return np.array([whole, whole])
-    return np.array([whole, [squares[outside].mean(dtype=np.float64), similarity[outside].mean()]])
+    edge = WINDOW_PX // 2
+    outside = np.ones(x.shape, bool)
+    x0, y0, x1, y1 = region
+    outside[y0:y1, x0:x1] = False
+    inner = np.s_[edge:-edge, edge:-edge]
+    if not outside[inner].any():
+        return np.array([whole, [np.nan, np.nan]])
+    return np.array(
+        [whole, [squares[outside].mean(dtype=np.float64), similarity[inner][outside[inner]].mean(dtype=np.float64)]]
+    )
 
 
 def read_regions(report: Path) -> dict[int, list[int]]:

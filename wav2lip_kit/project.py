@@ -180,7 +180,7 @@ class Project:
         draft.__dict__["audio"] = probe_audio(audio)  # fills the cached property
         draft.__dict__["video"] = draft._look_at_video(video)
         check_whole(draft.video)
-        draft._check_segments()
+        draft._check_times()
         check_writable_folder(folder)
         check_own_folder(folder)
         folder.mkdir(exist_ok=True)
@@ -222,7 +222,7 @@ class Project:
         if settings:
             project.settings = make_settings(project.settings, settings)
             project.settings.check()
-            project._check_segments()
+            project._check_times()
             project._save()
         return project
 
@@ -302,7 +302,13 @@ class Project:
         start_s, end_s = _parse_trim(self.settings.trim_audio)
         return (end_s or self.audio.duration_s) - start_s
 
-    def _check_segments(self) -> None:
+    def _check_times(self) -> None:
+        start_s, _ = _parse_trim(self.settings.trim_audio)
+        if self.audio.duration_s and start_s >= self.audio.duration_s:
+            raise InputError(
+                f"trim of the audio starts at {format_time(start_s)} but {self.audio.name} ends at "
+                f"{format_time(self.audio.duration_s)}: give an earlier start"
+            )
         typed = self.settings.typed_segments()
         if typed is not None and self.video.duration_s:
             typed.check_within(self.video.duration_s)
@@ -518,7 +524,7 @@ class Project:
             n_frames=n_frames,
             duration_s=float(end_pts * tracks.time_base),
             mouth_regions=self._mouth_regions(parts, boxes),
-            notices=[message for stage in self._notices().values() for message in stage],
+            notices=list(dict.fromkeys(message for stage in self._notices().values() for message in stage)),
         )
         write_text_atomic(self.report_path, report)
         if out is None:
@@ -553,8 +559,9 @@ class Project:
         if out is not None:
             check_out(Path(out), self.video.path, self.audio.path)
         self._check_disk()
-        syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
         with collect_notices():  # so that no stage repeats what another has said
+            with self._stage("weights"):
+                syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
             tracks = self.track(progress=progress)
             if self.settings.segments or not self.segments_path.is_file():
                 self.suggest(tracks)
@@ -685,7 +692,7 @@ def check_own_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ProjectError(f"project {str(folder)!r} is a file: give a new folder")
     if folder.is_dir() and not (folder / "project.json").is_file() and any(folder.iterdir()):
-        raise ProjectError(f"folder {str(folder)!r} is not empty and holds no project: give a new folder with --project")
+        raise ProjectError(f"folder {str(folder)!r} is not empty and holds no project: give a new one with --project")
 
 
 def check_writable_folder(path: Path) -> None:

@@ -133,7 +133,10 @@ class HaarDetector:
 
     def _detect(self, picture_bgr: np.ndarray) -> list[Detection]:
         gray = cv2.equalizeHist(cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2GRAY))
-        boxes, _, levels = self._cascade.detectMultiScale3(gray, 1.1, 6, minSize=(24, 24), outputRejectLevels=True)
+        smallest = max(24, min(gray.shape) // 12)  # smaller squares are folds of cloth more often than faces
+        boxes, _, levels = self._cascade.detectMultiScale3(
+            gray, 1.1, 6, minSize=(smallest, smallest), outputRejectLevels=True
+        )
         found = []
         for (x, y, width, height), level in zip(boxes, np.ravel(levels), strict=True):
             # The cascade's square to the box RetinaFace draws: medians over 65 faces of nine clips.

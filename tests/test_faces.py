@@ -1,0 +1,346 @@
+"""Detectors, tracking, choosing a speaker, and suggested segments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from clips import make_clip
+
+from wav2lip_kit.errors import FaceError, SegmentError, WeightsError
+from wav2lip_kit.faces import detectors
+from wav2lip_kit.faces.detectors import Detection, HaarDetector, load_detector
+from wav2lip_kit.faces.presence import PresenceConfig, face_presence, suggest_segments
+from wav2lip_kit.faces.speakers import check_speaker, speaker_boxes
+from wav2lip_kit.faces.tracking import Track, TrackConfig, Tracks, smooth_centred, track_faces
+from wav2lip_kit.media import probe
+from wav2lip_kit.notices import collect_notices
+
+ASTRONAUT_BOX = np.array([177, 58, 269, 175])
+
+
+def astronaut_bgr() -> np.ndarray:
+    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+
+
+# ── detectors ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["retinaface", "yunet", "haar"])
+@pytest.mark.parametrize("scale", [1.0, 0.5, 1.25])
+def test_every_detector_finds_a_real_face_where_it_is(
+    name: str, scale: float, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name != "haar":
+        monkeypatch.setenv("WAV2LIP_KIT_WEIGHTS", str(request.getfixturevalue("shared_weights")))
+    picture = cv2.resize(astronaut_bgr(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found, empty = load_detector(name).detect([picture, np.full_like(picture, 90)])
+    assert len(found) == 1 and empty == []
+    assert np.abs(found[0].box_xyxy - ASTRONAUT_BOX * scale).max() < 20 * scale
+    assert 0.6 < found[0].score <= 1
+    points = found[0].landmarks_xy
+    if points is not None:
+        left_eye, right_eye, nose, left_mouth, right_mouth = points
+        assert left_eye[0] < nose[0] < right_eye[0] and left_mouth[0] < right_mouth[0]
+        assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_retinaface_is_fed_bgr(shared_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 128 pixels the face scores .98 in BGR and .34 in RGB: the wrong order loses small faces."""
+    monkeypatch.setenv("WAV2LIP_KIT_WEIGHTS", str(shared_weights))
+    small = cv2.resize(astronaut_bgr(), (128, 128), interpolation=cv2.INTER_AREA)
+    detector = load_detector("retinaface")
+    assert len(detector.detect([small])[0]) == 1
+    assert detector.detect([np.ascontiguousarray(small[:, :, ::-1])])[0] == []
+
+
+def test_auto_falls_back_with_a_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAV2LIP_KIT_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("WAV2LIP_KIT_OFFLINE", "1")
+    with collect_notices() as told:
+        assert isinstance(load_detector("auto"), HaarDetector)
+    assert len(told) == 1 and "Haar" in told[0] and "RetinaFace" in told[0]
+
+
+def test_an_opencv_without_cascades_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(detectors.cv2, "CascadeClassifier")  # as in OpenCV 5
+    with pytest.raises(FaceError, match=r"no Haar cascade.*weights fetch retinaface"):
+        load_detector("haar")
+
+
+def test_wrong_detectors_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FaceError, match=r"'mtcnn'.*auto, retinaface, yunet, haar"):
+        load_detector("mtcnn")
+    for name in ("net.onnx", "net.pth"):
+        (tmp_path / name).write_bytes(b"no network at all")
+        with pytest.raises(WeightsError, match=name) as caught:
+            load_detector(str(tmp_path / name))
+        assert "\n" not in str(caught.value)
+
+
+# ── tracking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Painted:
+    """Finds what the tests paint: each bright square is a face."""
+
+    name = "painted"
+
+    def __init__(self) -> None:
+        self.searched = 0
+
+    def detect(self, pictures_bgr: Sequence[np.ndarray]) -> list[list[Detection]]:
+        self.searched += len(pictures_bgr)
+        return [self._detect(p) for p in pictures_bgr]
+
+    def _detect(self, picture: np.ndarray) -> list[Detection]:
+        _, _, stats, _ = cv2.connectedComponentsWithStats((picture[:, :, 1] > 200).astype(np.uint8))
+        boxes = [np.array([x, y, x + w, y + h], np.float32) for x, y, w, h, area in stats[1:] if area > 100]
+        return [Detection(b, 0.9) for b in sorted(boxes, key=lambda b: b[0])]
+
+
+Where = Callable[[int], tuple[float, float] | None]
+
+
+def paint(path: Path, n_frames: int, *faces: Where, side: int = 40, shade: Callable[[int], int] = lambda _: 60) -> Path:
+    """Squares whose corner is where the functions say, on a plain ground of the given shade."""
+    pictures = []
+    for i in range(n_frames):
+        picture = np.full((240, 320, 3), shade(i), np.uint8)
+        for face in faces:
+            if (corner := face(i)) is not None:
+                x, y = (round(v) for v in corner)
+                picture[y : y + side, x : x + side] = 255
+        pictures.append(picture)
+    return make_clip(path, n_frames, 25, pictures=pictures)
+
+
+def follow(path: Path, **config: float) -> Tracks:
+    return track_faces(probe(path), Painted(), TrackConfig(**config), progress=False)  # type: ignore[arg-type]
+
+
+def test_a_steady_motion_is_followed_without_lag(tmp_path: Path) -> None:
+    tracks = follow(paint(tmp_path / "v.mp4", 50, lambda i: (20 + 4 * i, 60 + i)))
+    (track,) = tracks.tracks
+    assert (track.start, track.stop) == (0, 50)
+    want = np.array([[20 + 4 * i, 60 + i, 60 + 4 * i, 100 + i] for i in range(50)])
+    error = track.boxes_xyxy - want
+    assert np.abs(error.mean(axis=0)).max() < 0.5 and np.abs(error).max() < 1.5
+    assert track.boxes_xyxy.dtype == np.float32
+
+
+def test_a_cut_stays_a_step_and_ends_the_track(tmp_path: Path) -> None:
+    path = paint(
+        tmp_path / "v.mp4", 40, lambda i: (40, 60) if i < 17 else (200, 120), shade=lambda i: 30 if i < 17 else 150
+    )
+    tracks = follow(path)
+    assert tracks.cuts.tolist() == [17] and tracks.shots() == [(0, 17), (17, 40)]
+    first, second = tracks.tracks
+    assert (first.start, first.stop, second.start, second.stop) == (0, 17, 17, 40)
+    assert np.abs(first.boxes_xyxy - [40, 60, 80, 100]).max() < 1
+    assert np.abs(second.boxes_xyxy - [200, 120, 240, 160]).max() < 1
+
+
+@pytest.mark.parametrize("gap", [6, 14])
+def test_short_misses_are_filled_and_long_ones_end_the_track(tmp_path: Path, gap: int) -> None:
+    path = paint(tmp_path / "v.mp4", 60, lambda i: None if 20 <= i < 20 + gap else (50 + i, 60))
+    tracks = follow(path)
+    if gap * 0.04 < 0.4:
+        (track,) = tracks.tracks
+        assert (track.start, track.stop) == (0, 60)
+        assert np.abs(track.boxes_xyxy[:, 0] - (50 + np.arange(60))).max() < 1.5
+    else:
+        assert [(t.start, t.stop) for t in tracks.tracks] == [(0, 20), (20 + gap, 60)]
+
+
+def test_coming_and_going_is_found_to_the_frame(tmp_path: Path) -> None:
+    tracks = follow(paint(tmp_path / "v.mp4", 60, lambda i: (100, 100) if 13 <= i < 42 else None))
+    assert [(t.start, t.stop) for t in tracks.tracks] == [(13, 42)]
+
+
+def test_two_faces_keep_apart_when_they_come_close(tmp_path: Path) -> None:
+    path = paint(tmp_path / "v.mp4", 50, lambda i: (20 + 2 * i, 60), lambda i: (250 - 2 * i, 150))
+    left, right = follow(path).tracks
+    assert left.boxes_xyxy[0, 0] < 30 and left.boxes_xyxy[-1, 0] > 110 and np.all(left.boxes_xyxy[:, 1] < 70)
+    assert right.boxes_xyxy[-1, 0] < 160 and np.all(right.boxes_xyxy[:, 1] > 140)
+
+
+def test_flashes_are_no_faces(tmp_path: Path) -> None:
+    assert follow(paint(tmp_path / "v.mp4", 40, lambda i: (100, 100) if 20 <= i < 22 else None)).tracks == ()
+
+
+def test_detection_is_sparse_where_nothing_changes(tmp_path: Path) -> None:
+    detector = Painted()
+    track_faces(probe(paint(tmp_path / "v.mp4", 100, lambda _: (100, 100))), detector, progress=False)
+    assert detector.searched <= 100 / 4 + 2
+
+
+def test_boxes_are_in_the_sources_pixels(tmp_path: Path) -> None:
+    path = paint(tmp_path / "v.mp4", 20, lambda _: (100, 80))
+    (track,) = follow(path, side_px=160).tracks
+    assert np.abs(track.boxes_xyxy - [100, 80, 140, 120]).max() <= 2
+
+
+def test_smoothing_is_centred_and_keeps_straight_lines_to_the_ends() -> None:
+    line = np.arange(40.0)[:, None] * [3, -2]
+    assert np.allclose(smooth_centred(line, 2.0), line)
+    impulse = np.zeros((41, 1))
+    impulse[20] = 1
+    smooth = smooth_centred(impulse, 2.0)[:, 0]
+    assert np.allclose(smooth, smooth[::-1]) and smooth.argmax() == 20 and smooth[20] < 0.3
+    assert np.array_equal(smooth_centred(line[:1], 2.0), line[:1])
+
+
+def test_tracks_survive_the_disk(tmp_path: Path) -> None:
+    tracks = follow(paint(tmp_path / "v.mp4", 40, lambda i: (40 + i, 60), lambda i: (200, 150) if i > 9 else None))
+    tracks.save(tmp_path / "tracks.npz")
+    again = Tracks.load(tmp_path / "tracks.npz")
+    assert again.time_base == tracks.time_base and again.end_pts == tracks.end_pts
+    assert np.array_equal(again.pts, tracks.pts) and np.array_equal(again.cuts, tracks.cuts)
+    for a, b in zip(again.tracks, tracks.tracks, strict=True):
+        assert a.start == b.start and np.array_equal(a.boxes_xyxy, b.boxes_xyxy) and np.array_equal(a.scores, b.scores)
+        assert np.array_equal(a.landmarks_xy, b.landmarks_xy, equal_nan=True)
+
+
+# ── speakers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def made_track(start: int, n: int, box: Sequence[float]) -> Track:
+    return Track(
+        start, np.tile(np.float32(box), (n, 1)), np.ones(n, np.float32), np.full((n, 5, 2), np.nan, np.float32)
+    )
+
+
+def made_tracks(*tracks: Track, n: int = 50, cuts: Sequence[int] = ()) -> Tracks:
+    return Tracks(np.arange(n), Fraction(1, 25), 1, np.array(cuts, int), tuple(tracks))
+
+
+LEFT, RIGHT = (10, 10, 60, 70), (200, 20, 240, 70)
+
+
+def test_largest_is_chosen_shot_by_shot_and_does_not_flicker() -> None:
+    tracks = made_tracks(
+        made_track(0, 30, LEFT),
+        made_track(0, 30, RIGHT),
+        made_track(30, 20, RIGHT),
+        made_track(35, 15, LEFT),
+        cuts=[30],
+    )
+    boxes = speaker_boxes(tracks, "largest")
+    assert np.all(boxes[:30] == np.float32(LEFT)) and np.all(boxes[35:] == np.float32(LEFT))
+    assert np.isnan(boxes[30:35]).all(), "the other person was synced where the speaker is not seen"
+
+
+def test_a_point_picks_who_is_under_it_then_and_follows_only_them() -> None:
+    tracks = made_tracks(made_track(0, 50, LEFT), made_track(0, 20, RIGHT), made_track(40, 10, RIGHT))
+    boxes = speaker_boxes(tracks, "220,40@0:00.2")
+    assert np.all(boxes[:20] == np.float32(RIGHT)) and np.isnan(boxes[20:40]).all()
+    assert np.all(boxes[40:] == np.float32(RIGHT))
+    with pytest.raises(FaceError, match=r"no face at 150,40 at 0:00\.2: faces there .* 10,10,60,70; 200,20,240,70"):
+        speaker_boxes(tracks, "150,40@0:00.2")
+    with pytest.raises(FaceError, match="ends at 0:02"):
+        speaker_boxes(tracks, "220,40@9")
+
+
+def test_a_box_picks_who_stays_inside() -> None:
+    tracks = made_tracks(made_track(0, 50, LEFT), made_track(0, 50, RIGHT))
+    assert np.all(speaker_boxes(tracks, "150,0,319,239") == np.float32(RIGHT))
+    with pytest.raises(FaceError, match="no face stays inside"):
+        speaker_boxes(tracks, "90,0,150,100")
+
+
+def test_a_file_gives_every_box(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps([[1, 2, 30, 40], None, [2, 2, 31, 40]]))
+    boxes = speaker_boxes(made_tracks(n=3), str(path))
+    assert boxes[0].tolist() == [1, 2, 30, 40] and np.isnan(boxes[1]).all()
+    with pytest.raises(FaceError, match="3 boxes but the video has 50 frames"):
+        speaker_boxes(made_tracks(), str(path))
+
+
+@pytest.mark.parametrize(
+    ("speaker", "words"),
+    [
+        ("the left one", "largest, talking, X,Y@T"),
+        ("10,10,5,20", "is empty"),
+        ("10,20@soon", "soon"),
+        ("{}", "list"),
+        ("[[1,2,3]]", "frame 0"),
+        ("[null,[5,5,1,9]]", "frame 1.*empty"),
+    ],
+)
+def test_wrong_speakers_are_refused_before_anything_runs(speaker: str, words: str, tmp_path: Path) -> None:
+    if speaker[0] in "{[":
+        (tmp_path / "s.json").write_text(speaker)
+        speaker = str(tmp_path / "s.json")
+    with pytest.raises((FaceError, SegmentError), match=words) as caught:
+        check_speaker(speaker)
+    assert "\n" not in str(caught.value)
+
+
+# ── presence ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def boxes_from(present: Sequence[float]) -> np.ndarray:
+    """Boxes of the given heights; 0 is no face."""
+    return np.array([[0, 0, h, h] if h else [np.nan] * 4 for h in present], np.float32)
+
+
+def test_presence_has_hysteresis() -> None:
+    heights = [30, 33, 30, 26, 25, 30, 0, 40]
+    assert face_presence(boxes_from(heights), PresenceConfig(min_face_px=32)).tolist() == [
+        False, True, True, True, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_segments_begin_and_end_with_frames_and_close_short_gaps() -> None:
+    heights = [0] * 5 + [50] * 10 + [0] * 5 + [50] * 10 + [0] * 15 + [50] * 3 + [0] * 2
+    segments = suggest_segments(made_tracks(), boxes_from(heights))
+    assert [(s.start_s, s.end_s) for s in segments] == [pytest.approx((0.2, 1.2))]  # 0.2 s closed, 0.12 s dropped
+    assert all(s.source == "auto" for s in segments)
+
+
+def test_a_gap_with_a_cut_in_it_stays_open_and_touching_segments_join() -> None:
+    heights = [50] * 20 + [0] * 4 + [50] * 26
+    segments = suggest_segments(made_tracks(cuts=[22]), boxes_from(heights))
+    assert [(s.start_s, s.end_s) for s in segments] == [pytest.approx((0, 0.8)), pytest.approx((0.96, 2.0))]
+    assert len(suggest_segments(made_tracks(cuts=[22]), boxes_from([50] * 50))) == 1
+
+
+def test_a_short_shot_inside_a_long_presence_is_kept() -> None:
+    segments = suggest_segments(made_tracks(cuts=[20, 25]), boxes_from([50] * 50))
+    assert [(s.start_s, s.end_s) for s in segments] == [(0.0, 2.0)]
+
+
+# ── real clips ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_stretch_without_a_face_is_found(shared_media: Path, shared_weights: Path) -> None:
+    detector = load_detector(str(shared_weights / "retinaface_mobilenet0.25.pth"))
+    tracks = track_faces(probe(shared_media / "video" / "cutaway_noface_22s.mov"), detector, progress=False)
+    (start_s, end_s), *more = suggest_segments(tracks, speaker_boxes(tracks)).gaps(0, tracks.end_s)
+    assert start_s == pytest.approx(10.6, abs=0.2) and end_s == pytest.approx(14.6, abs=0.2) and not more
+
+
+def test_cuts_and_people_of_a_concert(shared_media: Path, shared_weights: Path) -> None:
+    detector = load_detector(str(shared_weights / "retinaface_mobilenet0.25.pth"))
+    tracks = track_faces(probe(shared_media / "video" / "whgov_hamilton_10s.mp4"), detector, progress=False)
+    assert tracks.cuts.tolist() == [20, 82, 211]
+    for track in tracks.tracks:
+        assert not any(track.start < cut < track.stop for cut in tracks.cuts)
+
+
+def test_left_and_right_of_a_debate(shared_media: Path, shared_weights: Path) -> None:
+    detector = load_detector(str(shared_weights / "retinaface_mobilenet0.25.pth"))
+    tracks = track_faces(probe(shared_media / "video" / "debate_two_faces_17s.mp4"), detector, progress=False)
+    for x, speaker in ((165, "165,110@0:05"), (480, "480,110@0:05")):
+        boxes = speaker_boxes(tracks, speaker)
+        centres = (boxes[61:, 0] + boxes[61:, 2]) / 2
+        assert not np.isnan(centres).any() and np.abs(centres - x).max() < 80
