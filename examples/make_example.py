@@ -124,8 +124,8 @@ def pose_at(time_s: float, stress: float) -> Pose:
     glance = 0.25 * np.tanh(8 * sway(4.7, 0.1)) * (sway(2.9, 0.6) > 0.2)
     return Pose(
         x=0.004 * sway(5.1, 0.0) + 0.002 * sway(1.9, 0.3),
-        y=0.003 * sway(3.7, 0.2) + 0.004 * stress,
-        scale=1.0 + 0.006 * sway(6.3, 0.4),
+        y=0.02 + 0.003 * sway(3.7, 0.2) + 0.004 * stress,
+        scale=1.12 + 0.006 * sway(6.3, 0.4),
         roll_deg=1.3 * sway(4.3, 0.7) + 0.4 * sway(1.7, 0.1),
         yaw_deg=3.6 * sway(5.7, 0.5) + 1.2 * sway(2.3, 0.9),
         pitch_deg=1.2 * sway(4.9, 0.25) + 4.0 * (stress - 0.25),
@@ -191,7 +191,7 @@ def line_chart() -> np.ndarray:
 def write_video(path: Path, frames: Iterator[np.ndarray], speech: Speech) -> None:
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as out:
         out.metadata["title"], out.metadata["comment"] = "The presenter of the offline example", COMMENT
-        picture: Any = out.add_stream("libx264", RATE, options={"crf": "20", "preset": "slow", "threads": "1"})
+        picture: Any = out.add_stream("libx264", RATE, options={"crf": "16", "preset": "slow", "threads": "1"})
         picture.width, picture.height, picture.pix_fmt = *SIZE_PX, "yuv420p"
         context = picture.codec_context
         context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709

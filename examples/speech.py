@@ -16,6 +16,7 @@ STEP_S = 0.005  # grid on which mouth shapes are smoothed
 SMOOTH_S = 0.028  # standard deviation: how far sounds reach into their neighbours
 CLOSING_S = 0.055  # lips take this long from open to shut
 RESTING_S = 0.12  # and this long to come to rest before a pause, or to leave it
+LEAD_S = 0.02  # so much later than the sound come espeak-ng's events: measured on loudness against vowels
 CLOSED = "pbm"
 
 # IPA sign -> (aperture, width, rounding). Read off the usual viseme charts; only their order matters here.
@@ -179,7 +180,7 @@ def mouth_track(phonemes: Sequence[Phoneme], times_s: Sequence[float] | np.ndarr
     blended = np.stack([np.convolve(shapes[:, k], kernel / kernel.sum(), "same") for k in range(3)], 1)
     open_share = np.minimum(_distance_s(shut) / CLOSING_S, 1) * np.minimum(_distance_s(~sounding) / RESTING_S, 1)
     blended[:, 0] *= open_share * (2 - open_share)
-    values = np.stack([np.interp(times, grid_s, blended[:, k]) for k in range(3)], 1)
+    values = np.stack([np.interp(times + LEAD_S, grid_s, blended[:, k]) for k in range(3)], 1)
     return [Mouth(float(a), float(w), float(r)) for a, w, r in values]
 
 

@@ -97,7 +97,7 @@ def bench(clip: Path, n_frames: int) -> None:
                 writer.write(frame)
 
     with tempfile.TemporaryDirectory() as folder:
-        audio = Path("/work/shared/media/audio/jfk.flac")
+        audio = data_path("examples/new_words.flac")
         mel, audio_s = write_mel(audio, Path(folder, "mel.f32"))
         boxed = [(frame, box) for frame in frames]
         stages = {
@@ -123,7 +123,8 @@ def bench(clip: Path, n_frames: int) -> None:
         sync_ms = per_item_ms(lambda: render(boxed, info, Path(folder, "sync.mp4"), fast, mel), n)
 
     precision = str(pick_precision(fast.device)).removeprefix("torch.")
-    print(f"\n{info}\n{n} frames, detector {detector.name}, {fast.device}, {torch.get_num_threads()} threads, face {box[3] - box[1]:.0f} px\n")  # fmt: skip
+    threads, face_px = torch.get_num_threads(), box[3] - box[1]
+    print(f"\n{info}\n{n} frames, detector {detector.name}, {fast.device}, {threads} threads, face {face_px:.0f} px\n")
     print("stage                        ms a frame")
     for name, ms in stages.items():
         print(f"  {name:<26} {ms:8.2f}")

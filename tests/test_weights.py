@@ -413,7 +413,8 @@ def test_progress_is_shown_on_demand_only(house: House, mirrors: Mirrors, capsys
 def test_offline_refuses_at_once(house: House, mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch) -> None:
     house.add("net", PAYLOAD, [mirrors.url("good")])
     monkeypatch.setenv("WAV2LIP_KIT_OFFLINE", "1")
-    with refused(r"WAV2LIP_KIT_OFFLINE is set: unset it, or download net\.pth by hand into .*--weights demo"):
+    words = r"OFFLINE is set: unset it and run .wav2lip-kit weights fetch net., or download net\.pth by hand into .*"
+    with refused(words + "--weights demo"):
         weights.find_weights("net")
     assert mirrors.asked == []
     monkeypatch.setenv("WAV2LIP_KIT_OFFLINE", "0")

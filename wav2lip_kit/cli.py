@@ -167,7 +167,7 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given; the others keep their defaults, or what the project has stored."""
-    from .project import Settings
+    from .settings import Settings
 
     given = {f.name: getattr(options, f.name) for f in fields(Settings)}
     return {name: value for name, value in given.items() if value is not None}

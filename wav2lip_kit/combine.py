@@ -70,7 +70,7 @@ def combine_parts(
                 container.mux(packet)
                 if packet.stream is video:
                     on_packet()
-    except (av.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError) as error:
         raise RunError(
             f"cannot write {str(out)!r}: {getattr(error, 'strerror', None) or error}; is the disk full?"
         ) from error

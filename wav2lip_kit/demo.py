@@ -11,9 +11,9 @@ import numpy as np
 from . import data_path
 from .colour import frame_to_bgr
 from .errors import InputError
-from .files import replace_when_whole
+from .files import check_writable_folder, replace_when_whole
 from .media import probe, read_frames
-from .project import Project, check_writable_folder
+from .project import Project
 from .segments import Segments
 from .timing import format_time
 
@@ -41,12 +41,12 @@ def run_demo(folder: Path, *, weights: str = "demo", progress: bool = True) -> D
         InputError: If the example is not there, or `folder` cannot be made.
     """
     video, audio = data_path("examples/presenter.mp4"), data_path("examples/new_words.flac")
+    check_writable_folder(folder)
     for path in (video, audio):
         if not path.is_file():
             raise InputError(
                 f"the example is not there: {str(path)!r}; get the whole repository, or install the package again"
             )
-    check_writable_folder(folder)
     project = Project.create(folder, video, audio, weights=weights, segments="auto")
     final = project.run(progress=progress)
     sheet = folder / "contact_sheet.png"

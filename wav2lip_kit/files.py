@@ -1,12 +1,17 @@
-"""Files that appear under their final name only when whole."""
+"""Files: whole or not there at all, known by their content, and where they may be written."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from .errors import InputError
 
 StrPath = str | os.PathLike[str]
 
@@ -34,6 +39,14 @@ def write_text_atomic(path: StrPath, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def names_file(text: StrPath) -> bool:
+    """Whether `text` is the path of a file; it may also be anything else that a user types, however long."""
+    try:
+        return bool(str(text)) and Path(text).is_file()
+    except OSError:  # "File name too long" of a list of forty segments
+        return False
+
+
 def content_id(path: StrPath) -> str:
     """A short id of a file's (or a folder of files') content: 16 hex digits.
 
@@ -54,3 +67,52 @@ def content_id(path: StrPath) -> str:
             file.seek(offset)
             digest.update(file.read(chunk))
     return digest.hexdigest()[:16]
+
+
+def key_of(*values: Any) -> str:
+    """A key of 12 hex digits for the content that something depends on."""
+    digest = hashlib.blake2b(digest_size=6)
+    for value in values:
+        digest.update(value.tobytes() if hasattr(value, "tobytes") else repr(value).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def check_writable_folder(path: Path) -> None:
+    """Make sure that `path` can be made in its folder. Raises InputError if not."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"folder {str(parent)!r} does not exist: make it first, or choose another for {path.name!r}")
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot write into folder {str(parent)!r} ({error.strerror}): choose another for {path.name!r}"
+        ) from error
+
+
+def bring(source: Path, target: Path) -> None:
+    """Have a file or a folder of files in the project, as a hard link where the disk allows."""
+    if target.exists() and source.exists() and target.samefile(source):
+        return
+    if source.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        with replace_when_whole(target) as part:
+            part.mkdir()
+            for entry in source.iterdir():
+                if entry.is_file():
+                    link_or_copy(entry, part / entry.name)
+        return
+    for old in target.parent.glob(f"{target.stem}.*"):
+        if old.is_file() and old.name != source.name:
+            old.unlink()
+    with replace_when_whole(target) as part:
+        link_or_copy(source, part)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -14,13 +14,10 @@ KEY is made from the content and settings that a file depends on, so that nothin
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,120 +26,39 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .audio import AudioInfo, probe_audio, write_mel
-from .blending import PASTES, crop_mask, mouth_region
+from .blending import crop_mask, mouth_region
 from .checkpoints import weights_id
 from .combine import combine_parts
-from .errors import FaceError, InputError, ProjectError, SegmentError
+from .errors import FaceError, InputError, ProjectError
 from .faces.crops import crop_matrix
-from .faces.detectors import NAMES as DETECTORS
 from .faces.detectors import FaceDetector, load_detector
 from .faces.presence import suggest_segments
-from .faces.speakers import check_speaker, speaker_boxes
+from .faces.speakers import speaker_boxes
 from .faces.tracking import TrackConfig, Tracks, track_faces
-from .files import StrPath, content_id, replace_when_whole, write_text_atomic
+from .files import (
+    StrPath,
+    bring,
+    check_writable_folder,
+    content_id,
+    key_of,
+    link_or_copy,
+    names_file,
+    replace_when_whole,
+    write_text_atomic,
+)
 from .media import Encoding, Frame, VideoInfo, check_whole, probe
 from .notices import collect_notices, notice
 from .provenance import build_report, provenance_comment
-from .segment_files import SUFFIXES, read_segments, write_segments
-from .segments import Segment, Segments, parse_segments
+from .segment_files import read_segments, write_segments
+from .segments import Segment, Segments
+from .settings import Settings, make_settings, parse_trim, stored_settings
 from .sync import LipSyncer, pick_device, render
-from .timeline import Part, PartReader, check_fit, plan_parts
-from .timing import format_time, parse_range, snap_rate
-from .weights import find_weights, named_entry
+from .timeline import Part, PartReader, plan_parts
+from .timing import format_time, snap_rate
 
 FORMAT, VERSION = "wav2lip_kit.project", 1
 RENDER_VERSION = 1
 """Part of every key of a rendered part: raise it when the same settings render other pixels."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the user asks for; every field is a command-line option of the same name.
-
-    Attributes:
-        segments: `auto` (where the speaker's face is), `all`, times such as `0:31-1:00, 1:09-1:24`, or a segments
-            file. Empty: the project's segments.json when there is one, else `auto`. Times count from the trim's start.
-        speaker: Whom to sync; see `faces.speakers`.
-        trim: The stretch of the video to use, `0:10-2:00`; empty for all of it.
-        trim_audio: The same for the audio.
-        fit: What to do when lengths differ; see `timeline`.
-        weights: Registry name or checkpoint.
-        detector: Face detector; see `faces.detectors`.
-        device: `auto`, `cpu` or `cuda`.
-        shift_ms: Takes the sound from this much later; a positive shift moves the mouth earlier.
-        paste: `mouth` (feathered lower face) or `box` (the whole square, as the reference).
-        rate: Frames a second of an image or a folder of frames, 25 when empty.
-        crf: x264's quality, 0 (lossless) to 51; see `media.Encoding`.
-    """
-
-    segments: str = ""
-    speaker: str = "largest"
-    trim: str = ""
-    trim_audio: str = ""
-    fit: str = "silence"
-    weights: str = "wav2lip"
-    detector: str = "auto"
-    device: str = "auto"
-    shift_ms: float = 0.0
-    paste: str = "mouth"
-    rate: str = ""
-    crf: int = Encoding.crf
-
-    def check(self) -> None:
-        """Make sure that every setting can be understood; looks into no file but a segments or speaker file.
-
-        Raises:
-            InputError: Naming the first that cannot.
-        """
-        check_fit(self.fit)
-        check_speaker(self.speaker)
-        pick_device(self.device)
-        for text in (self.trim, self.trim_audio):
-            _parse_trim(text)
-        if self.rate:
-            snap_rate(self.rate)
-        if self.paste not in PASTES:
-            raise InputError(f"unknown paste {self.paste!r}: choose {', '.join(PASTES)}")
-        if not 0 <= self.crf <= 51:
-            raise InputError(
-                f"crf {self.crf} is out of range: choose 0 (lossless) to 51, 17 already looks like the source"
-            )
-        if not abs(self.shift_ms) <= 2000:
-            raise InputError(f"shift of {self.shift_ms:g} ms is out of range: choose -2000 to 2000")
-        if self.detector not in DETECTORS and not Path(self.detector).is_file():
-            raise FaceError(
-                f"unknown detector {self.detector!r}: choose {', '.join(DETECTORS)}, or give a checkpoint file"
-            )
-        if named_entry(self.weights) is None:
-            find_weights(self.weights)  # a path must be a file; a name is looked up, or fetched, when it is needed
-        self.typed_segments()
-
-    def typed_segments(self) -> Segments | None:
-        """The segments given in words or by a file; None where they come from the faces or the whole video.
-
-        Raises:
-            SegmentError: If they cannot be understood, or there are none.
-        """
-        if self.segments in ("", "auto", "all"):
-            return None
-        path = Path(self.segments)
-        is_file = path.suffix.lower() in SUFFIXES
-        try:
-            segments = read_segments(path) if is_file else parse_segments(self.segments)
-        except SegmentError as error:
-            if is_file or any(c.isdigit() for c in self.segments):
-                raise
-            raise SegmentError(
-                f"unknown segments {self.segments!r}: choose auto, all, times such as 0:31-1:00,1:09-1:24, "
-                f"or a file ({', '.join(SUFFIXES)})"
-            ) from error
-        if not segments:
-            raise SegmentError(f"no segment in {self.segments!r}: give times such as 0:31-1:00, or auto")
-        return segments
-
-
-def _parse_trim(text: str) -> tuple[float, float | None]:
-    return parse_range(text) if text else (0.0, None)
 
 
 class Project:
@@ -186,8 +102,8 @@ class Project:
         folder.mkdir(exist_ok=True)
         if not (folder / "project.json").exists():
             draft._save()  # from now on the folder is ours, also when bringing the files is interrupted
-        _bring(video, folder / inputs["video"]["file"])
-        _bring(audio, folder / inputs["audio"]["file"])
+        bring(video, folder / inputs["video"]["file"])
+        bring(audio, folder / inputs["audio"]["file"])
         project = cls(folder, inputs, chosen)
         project._put_away_foreign_segments()
         project._save()
@@ -232,7 +148,7 @@ class Project:
             "version": VERSION,
             "inputs": self._inputs,
             "video_key": self._video_key,
-            "settings": asdict(self.settings),
+            "settings": stored_settings(self.settings),
         }
         write_text_atomic(self.folder / "project.json", json.dumps(stored, indent=2, ensure_ascii=False) + "\n")
 
@@ -295,15 +211,15 @@ class Project:
         if info.kind == "image":  # a picture lasts as long as what is said over it
             audio_s = self._audio_length_s()
             info = replace(info, duration_s=float(max(1, round(audio_s * info.rate)) / info.rate))
-        start_s, end_s = _parse_trim(self.settings.trim)
+        start_s, end_s = parse_trim(self.settings.trim)
         return info.trimmed(start_s, end_s) if self.settings.trim else info
 
     def _audio_length_s(self) -> float:
-        start_s, end_s = _parse_trim(self.settings.trim_audio)
+        start_s, end_s = parse_trim(self.settings.trim_audio)
         return (end_s or self.audio.duration_s) - start_s
 
     def _check_times(self) -> None:
-        start_s, _ = _parse_trim(self.settings.trim_audio)
+        start_s, _ = parse_trim(self.settings.trim_audio)
         if self.audio.duration_s and start_s >= self.audio.duration_s:
             raise InputError(
                 f"trim of the audio starts at {format_time(start_s)} but {self.audio.name} ends at "
@@ -362,7 +278,7 @@ class Project:
         return segments
 
     def _speaker_boxes(self, tracks: Tracks) -> np.ndarray:
-        if not tracks.tracks and not Path(self.settings.speaker).is_file():
+        if not tracks.tracks and not names_file(self.settings.speaker):
             raise FaceError(
                 f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
                 "give a video that shows the speaker's face, or try another --detector"
@@ -427,7 +343,7 @@ class Project:
                         bar.update(part.last - part.first)
                         continue
                     if syncer is None and part.is_face:
-                        syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
+                        syncer = self._load_syncer()
                     with replace_when_whole(path) as unfinished:
                         render(
                             _with_boxes(reader, part, boxes),
@@ -442,9 +358,13 @@ class Project:
                         )
             return paths
 
+    def _load_syncer(self) -> LipSyncer:
+        with self._stage("weights"):
+            return LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
+
     def _mel(self) -> tuple[np.ndarray, float]:
         """The mel spectrogram (80, n) of the new audio and its length in seconds."""
-        start_s, end_s = _parse_trim(self.settings.trim_audio)
+        start_s, end_s = parse_trim(self.settings.trim_audio)
         mel, audio_s = write_mel(self.audio.path, self.folder / "mel.f32", start_s=start_s, end_s=end_s)
         if audio_s == 0:
             raise InputError(
@@ -498,7 +418,7 @@ class Project:
                     f"{len(missing)} of {len(paths)} parts are not rendered yet: "
                     f"run `wav2lip-kit sync --project {self.folder}`"
                 )
-            start_s, end_s = _parse_trim(self.settings.trim_audio)
+            start_s, end_s = parse_trim(self.settings.trim_audio)
             n_frames = sum(p.last - p.first for p in parts)
             with (
                 replace_when_whole(self.final_path) as unfinished,
@@ -531,7 +451,7 @@ class Project:
             return self.final_path
         out = Path(out)
         with replace_when_whole(out) as unfinished:
-            _link_or_copy(self.final_path, unfinished)
+            link_or_copy(self.final_path, unfinished)
         write_text_atomic(report_beside(out), report)
         return out
 
@@ -560,8 +480,7 @@ class Project:
             check_out(Path(out), self.video.path, self.audio.path)
         self._check_disk()
         with collect_notices():  # so that no stage repeats what another has said
-            with self._stage("weights"):
-                syncer = LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
+            syncer = self._load_syncer()
             tracks = self.track(progress=progress)
             if self.settings.segments or not self.segments_path.is_file():
                 self.suggest(tracks)
@@ -646,28 +565,6 @@ def lipsync(
     return result
 
 
-def make_settings(base: Settings, given: dict[str, Any]) -> Settings:
-    """`base` with some fields replaced.
-
-    Raises:
-        InputError: If a field is unknown.
-    """
-    names = [f.name for f in fields(Settings)]
-    unknown = sorted(set(given) - set(names))
-    if unknown:
-        raise InputError(f"unknown setting {unknown[0]!r}: choose from {', '.join(names)}")
-    return replace(base, **given)
-
-
-def key_of(*values: Any) -> str:
-    """A key of 12 hex digits for the content that something depends on."""
-    digest = hashlib.blake2b(digest_size=6)
-    for value in values:
-        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
-
-
 def check_out(out: Path, *inputs: StrPath) -> None:
     """Make sure that a result can be written, and that it is none of the inputs.
 
@@ -695,20 +592,6 @@ def check_own_folder(folder: Path) -> None:
         raise ProjectError(f"folder {str(folder)!r} is not empty and holds no project: give a new one with --project")
 
 
-def check_writable_folder(path: Path) -> None:
-    """Make sure that `path` can be made in its folder. Raises InputError if not."""
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise InputError(f"folder {str(parent)!r} does not exist: make it first, or choose another for {path.name!r}")
-    try:
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"cannot write into folder {str(parent)!r} ({error.strerror}): choose another for {path.name!r}"
-        ) from error
-
-
 def report_beside(out: Path) -> Path:
     """Where the report of a result lies that is not in a project."""
     return out.with_suffix(".report.json")
@@ -718,29 +601,3 @@ def _with_boxes(reader: PartReader, part: Part, boxes: np.ndarray) -> Iterator[t
     for index, frame in reader.read(part):
         has_box = part.is_face and not np.isnan(boxes[index, 0])
         yield frame, boxes[index] if has_box else None
-
-
-def _bring(source: Path, target: Path) -> None:
-    """Have a file or a folder of files in the project, as a hard link where the disk allows."""
-    if target.exists() and source.exists() and target.samefile(source):
-        return
-    if source.is_dir():
-        shutil.rmtree(target, ignore_errors=True)
-        with replace_when_whole(target) as part:
-            part.mkdir()
-            for entry in source.iterdir():
-                if entry.is_file():
-                    _link_or_copy(entry, part / entry.name)
-        return
-    for old in target.parent.glob(f"{target.stem}.*"):
-        if old.is_file() and old.name != source.name:
-            old.unlink()
-    with replace_when_whole(target) as part:
-        _link_or_copy(source, part)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -242,7 +242,10 @@ def fetch_weights(name: str, *, progress: bool = True, force: bool = False) -> P
             f"weights {name!r} can't be fetched: {weights.file} is not published, it comes with the clone"
         )
     if os.environ.get("WAV2LIP_KIT_OFFLINE", "0") not in ("", "0"):
-        raise WeightsError(f"weights {name!r} are not here and WAV2LIP_KIT_OFFLINE is set: unset it, or {next_step}")
+        raise WeightsError(
+            f"weights {name!r} are not here and WAV2LIP_KIT_OFFLINE is set: "
+            f"unset it and run `wav2lip-kit weights fetch {name}`, or {next_step}"
+        )
     part = folder / f"{weights.file}.{weights.sha256[:12]}.part"
     _make_room(part, weights.bytes)
 
@@ -258,7 +261,10 @@ def fetch_weights(name: str, *, progress: bool = True, force: bool = False) -> P
         part.replace(path)
         _remember(path, weights.sha256)
         return path
-    raise WeightsError(f"weights {name!r} could not be fetched ({'; '.join(dict.fromkeys(said))}): {next_step}")
+    raise WeightsError(
+        f"weights {name!r} could not be fetched ({'; '.join(dict.fromkeys(said))}): "
+        f"try `wav2lip-kit weights fetch {name}` later, or {next_step}"
+    )
 
 
 def _make_room(part: Path, n_bytes: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FaceError
+from ..files import names_file
 from ..notices import notice
 from ..timing import format_time, parse_time
 from .tracking import Track, Tracks, iou
@@ -41,7 +42,7 @@ def check_speaker(speaker: str) -> None:
         x0, y0, x1, y1 = map(float, box.groups())
         if x0 >= x1 or y0 >= y1:
             raise FaceError(f"speaker box {speaker!r} is empty: give X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1")
-    elif Path(speaker).is_file():
+    elif names_file(speaker):
         _read_boxes(Path(speaker))
     else:
         raise FaceError(f"unknown speaker {speaker!r}: choose {CHOICES}")
