@@ -98,15 +98,14 @@ def bench(clip: Path, n_frames: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         audio = data_path("examples/new_words.flac")
-        mel, audio_s = write_mel(audio, Path(folder, "mel.f32"))
+        mel_file = Path(folder, "mel.f32")
+        mel, audio_s = write_mel(audio, mel_file)
         boxed = [(frame, box) for frame in frames]
         stages = {
             "decode": per_item_ms(lambda: list(itertools.islice((f.pts for f in read_frames(info)), n)), n),
             "small copy": per_item_ms(lambda: [frame_to_bgr(f, info.color, config.side_px) for f in frames], n),
             f"detect (1 in {every})": per_item_ms(lambda: [detector.detect([p]) for p in small[::every]], n),
-            "mel (a frame's share)": per_item_ms(
-                lambda: write_mel(audio, Path(folder, "mel.f32")), round(audio_s * info.rate)
-            ),
+            "mel (a frame's share)": per_item_ms(lambda: write_mel(audio, mel_file), round(audio_s * info.rate)),
             "mel windows": per_item_ms(lambda: mel_windows(mel, np.array([info.time_s(f.pts) for f in frames])), n),
             "crop": per_item_ms(lambda: [cut_crop(f, matrix, info.color) for f in frames], n),
             "paste": per_item_ms(

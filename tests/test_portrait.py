@@ -15,6 +15,7 @@ import speech
 from portrait import HAIR_STYLES, FaceLook, Mouth, Painter, Portrait, Pose, draw
 from speech import Phoneme, mouth_track, speak
 
+from wav2lip_kit.errors import FaceError
 from wav2lip_kit.faces.detectors import Detection, FaceDetector, HaarDetector, RetinaFaceDetector, YuNetDetector
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -115,10 +116,17 @@ def test_turning_moves_the_nose_against_the_outline() -> None:
 @pytest.mark.parametrize("style", HAIR_STYLES)
 def test_every_hair_style_has_a_face_for_haar(style: str) -> None:
     portrait = draw(FaceLook(hair_style=style, parting=-0.4), Mouth(0.3), Pose(), SIZE_PX)
-    assert overlap(found(HaarDetector(), portrait.image_bgr).box_xyxy, portrait.face_box_xyxy) > 0.6
+    assert overlap(found(haar(), portrait.image_bgr).box_xyxy, portrait.face_box_xyxy) > 0.6
 
 
 # ── detectors ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def haar() -> FaceDetector:
+    try:
+        return HaarDetector()
+    except FaceError as error:  # OpenCV 5 has no cascades
+        pytest.skip(str(error))
 
 
 def found(detector: FaceDetector, picture_bgr: np.ndarray) -> Detection:
@@ -137,7 +145,7 @@ def overlap(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> float:
 @pytest.fixture(params=["haar", "yunet", "retinaface"])
 def detector(request: pytest.FixtureRequest) -> FaceDetector:
     if request.param == "haar":
-        return HaarDetector()
+        return haar()
     weights: Path = request.getfixturevalue("shared_weights")
     if request.param == "yunet":
         return YuNetDetector(weights / "yunet_2023mar.onnx", threshold=0.8)
