@@ -131,9 +131,8 @@ def bench(clip: Path, n_frames: int) -> None:
     print(f"  {'all of these':<26} {around:8.2f}   {around / fast_ms:.2f} of the generator")
     print(f"  {'generator, ' + precision:<26} {fast_ms:8.2f}")
     print(f"  {'generator, float32':<26} {slow_ms:8.2f}   {slow_ms / fast_ms:.2f} times the time\n")
-    print(
-        f"  {'track, as a run does it':<26} {track_ms:8.2f}   {1000 / track_ms:.1f} frames/s, {track_ms / sync_ms:.2f} of sync"
-    )
+    share = track_ms / sync_ms
+    print(f"  {'track, as a run does it':<26} {track_ms:8.2f}   {1000 / track_ms:.1f} frames/s, {share:.2f} of sync")
     print(f"  {'sync, as a run does it':<26} {sync_ms:8.2f}   {1000 / sync_ms:.1f} frames/s")
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 

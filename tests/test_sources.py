@@ -15,7 +15,6 @@ from clips import make_clip, make_sound
 from wav2lip_kit import fetch_audio, fetch_video
 from wav2lip_kit.errors import InputError, MediaError
 
-
 DRIVE_ID = "1aBcDeFgHiJkLmNoPqRsTuVwXyZ012345"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.error import FFmpegError
 
 from .audio import AudioInfo, read_audio
 from .errors import RunError
@@ -70,7 +71,7 @@ def combine_parts(
                 container.mux(packet)
                 if packet.stream is video:
                     on_packet()
-    except (av.error.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         raise RunError(
             f"cannot write {str(out)!r}: {getattr(error, 'strerror', None) or error}; is the disk full?"
         ) from error
