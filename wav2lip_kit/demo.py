@@ -17,7 +17,8 @@ from .project import Project
 from .segments import Segments
 from .timing import format_time
 
-TILE_PX = 320
+TILE_PX, LABEL_PX = 360, 20
+COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -54,33 +55,32 @@ def run_demo(folder: Path, *, weights: str = "demo", progress: bool = True) -> D
     return DemoResult(final, sheet, project.report_path)
 
 
-def write_contact_sheet(before: Path, after: Path, segments: Segments, out: Path, *, columns: int = 8) -> None:
-    """Write a picture with frames of two videos above one another, spread over the time, FACE frames marked.
+def write_contact_sheet(before: Path, after: Path, segments: Segments, out: Path, *, moments: int = 8) -> None:
+    """Write a picture with frames of two videos, before above after, at moments spread over the time.
 
     Args:
         before: The source.
         after: The result.
         segments: Where it was synced.
         out: The PNG.
-        columns: How many moments are shown.
+        moments: How many are shown, `COLUMNS` side by side.
     """
-    info = probe(after)
-    times_s = (np.arange(columns) + 0.5) * info.duration_s / columns
-    rows = [_tiles(path, times_s, segments) for path in (before, after)]
-    sheet = np.vstack([np.hstack(row) for row in rows])
+    times_s = (np.arange(moments) + 0.5) * probe(after).duration_s / moments
+    tiles = [_tiles(path, times_s, segments) for path in (before, after)]
+    rows = [np.hstack(row[k : k + COLUMNS]) for k in range(0, moments, COLUMNS) for row in tiles]
     with replace_when_whole(out) as part:
-        part.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+        part.write_bytes(cv2.imencode(".png", np.vstack(rows))[1].tobytes())
 
 
 def _tiles(path: Path, times_s: np.ndarray, segments: Segments) -> list[np.ndarray]:
     info = probe(path)
     tiles: list[np.ndarray] = []
     for frame in read_frames(info):
-        if len(tiles) < len(times_s) and info.time_s(frame.pts) >= times_s[len(tiles)]:
-            time_s = info.time_s(frame.pts)
-            tile = frame_to_bgr(frame, info.color, TILE_PX)
-            label = f"{format_time(time_s, decimals=2)}  {'FACE' if segments.at(time_s) else 'NO_FACE'}"
-            cv2.rectangle(tile, (0, 0), (tile.shape[1], 18), (32, 32, 32), cv2.FILLED)
-            cv2.putText(tile, label, (6, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
-            tiles.append(tile)
+        time_s = info.time_s(frame.pts)
+        if len(tiles) < len(times_s) and time_s >= times_s[len(tiles)]:
+            picture = frame_to_bgr(frame, info.color, TILE_PX)
+            label = np.full((LABEL_PX, picture.shape[1], 3), 32, np.uint8)
+            text = f"{format_time(time_s, decimals=2)}  {'FACE' if segments.at(time_s) else 'NO_FACE'}"
+            cv2.putText(label, text, (6, LABEL_PX - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+            tiles.append(np.vstack([label, picture]))
     return tiles
