@@ -81,7 +81,7 @@ def test_drive_links_go_to_gdown_by_id(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(gdown, "download", download)
     for link in (
         f"file/d/{DRIVE_ID}/view?usp=sharing",
-        "uc?id=1qKU8HG8dR4nW4LvCqpEYmSy6LLpVkZ21",
+        f"uc?id={DRIVE_ID}",
     ):
         assert fetch_video(f"https://drive.google.com/{link}", tmp_path / "got") == clip
     assert asked == [DRIVE_ID] * 2

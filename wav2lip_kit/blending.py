@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from .colour import frame_matrices
-from .faces.crops import CROP_PX
+from .faces.crops import CROP_PX, for_chroma, shifted
 from .media import ColorTags, Frame
 
 Paste = Literal["mouth", "box"]
@@ -73,29 +73,33 @@ def paste_mouth(
     if region is None:
         return frame, None
     x0, y0, x1, y1 = region
+    mouth_yuv = cv2.transform(np.asarray(mouth_bgr, np.float32), frame_matrices(frame, color)[1])
+    mouth_yuv = np.clip(np.rint(mouth_yuv), 0, 255).astype(np.uint8)
+    to_crop = shifted(matrix, x0, y0)
     size = (x1 - x0, y1 - y0)
-    to_crop = matrix.copy()
-    to_crop[:, 2] += matrix[:, :2] @ [x0, y0]
-    flags = cv2.WARP_INVERSE_MAP
-    weight = cv2.warpAffine(mask, to_crop, size, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    patch = cv2.warpAffine(
-        np.asarray(mouth_bgr, np.float32), to_crop, size, flags=flags | cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    yuv = cv2.transform(patch, frame_matrices(frame, color)[1])
-    chroma = cv2.resize(yuv, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_AREA)
-    quads = weight.reshape(size[1] // 2, 2, size[0] // 2, 2)
-    chroma_weight = quads.min(axis=(1, 3))
+    weight = _unwarp(mask, to_crop, size, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+    luma = _unwarp(mouth_yuv[..., 0], to_crop, size, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+    # Chroma is warped at its own, half, size: it has no detail to lose.
+    half = (size[0] // 2, size[1] // 2)
+    chroma = _unwarp(mouth_yuv[..., 1:], for_chroma(to_crop), half, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    rows = np.minimum(weight[::2], weight[1::2])
+    chroma_weight = np.minimum(rows[:, ::2], rows[:, 1::2])
     planes = [p.copy() for p in frame.planes]
-    _blend(planes[0][y0:y1, x0:x1], yuv[..., 0], weight)
+    _blend(planes[0][y0:y1, x0:x1], luma, weight)
     for index in (1, 2):
-        _blend(planes[index][y0 // 2 : y1 // 2, x0 // 2 : x1 // 2], chroma[..., index], chroma_weight)
+        _blend(planes[index][y0 // 2 : y1 // 2, x0 // 2 : x1 // 2], chroma[..., index - 1], chroma_weight)
     return Frame((planes[0], planes[1], planes[2]), frame.pts, frame.duration), region
+
+
+def _unwarp(picture: np.ndarray, to_crop: np.ndarray, size: tuple[int, int], how: int, border: int) -> np.ndarray:
+    """Bring something from the crop to the frame's region of `size` (width, height)."""
+    return cv2.warpAffine(picture, to_crop, size, flags=cv2.WARP_INVERSE_MAP | how, borderMode=border)
 
 
 def _blend(target: np.ndarray, patch: np.ndarray, weight: np.ndarray) -> None:
     """target ← target + weight · (patch − target), rounded; exactly itself where the weight is 0."""
-    mixed = cv2.blendLinear(np.ascontiguousarray(patch), target.astype(np.float32), weight, 1 - weight)
-    np.copyto(target, np.clip(np.rint(mixed), 0, 255).astype(np.uint8), where=weight > 0)
+    mixed = cv2.blendLinear(np.ascontiguousarray(patch), np.ascontiguousarray(target), weight, 1 - weight)
+    np.copyto(target, mixed, where=weight > 0)
 
 
 def mouth_region(matrix: np.ndarray, mask: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:

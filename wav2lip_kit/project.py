@@ -17,7 +17,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ from .notices import collect_notices, notice
 from .provenance import build_report, provenance_comment
 from .segment_files import read_segments, write_segments
 from .segments import Segment, Segments
-from .settings import Settings, make_settings, parse_trim, stored_settings
+from .settings import Settings, make_settings, parse_trim, stored_settings, told_settings
 from .sync import LipSyncer, pick_device, render
 from .timeline import Part, PartReader, plan_parts
 from .timing import format_time, snap_rate
@@ -438,7 +438,7 @@ class Project:
         report = build_report(
             video=self.video,
             audio=self.audio,
-            settings=asdict(self.settings),
+            settings=told_settings(self.settings),
             weights=weights_id(self.settings.weights),
             segments=self.segments,
             n_frames=n_frames,

@@ -125,8 +125,13 @@ def make_settings(base: Settings, given: dict[str, Any]) -> Settings:
 
 def stored_settings(settings: Settings) -> dict[str, Any]:
     """The settings as a project keeps them: names of files still hold when the job goes on from another folder."""
-    stored = asdict(settings)
-    for name in ("segments", "speaker", "weights", "detector"):
-        if names_file(stored[name]):
-            stored[name] = str(Path(stored[name]).resolve())
-    return stored
+    return {name: str(Path(v).resolve()) if _is_file(name, v) else v for name, v in asdict(settings).items()}
+
+
+def told_settings(settings: Settings) -> dict[str, Any]:
+    """The settings as a report tells them: files by their name, not by where they lie on somebody's disk."""
+    return {name: Path(v).name if _is_file(name, v) else v for name, v in asdict(settings).items()}
+
+
+def _is_file(name: str, value: Any) -> bool:
+    return name in ("segments", "speaker", "weights", "detector") and names_file(value)

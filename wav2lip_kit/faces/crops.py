@@ -31,15 +31,20 @@ def crop_matrix(box_xyxy: np.ndarray) -> np.ndarray:
 def cut_crop(frame: Frame, matrix: np.ndarray, color: ColorTags) -> np.ndarray:
     """Cut the crop of one frame: (96, 96, 3) uint8 BGR. Outside the picture its edge pixels go on."""
     y, u, v = (
-        _warp(np.ascontiguousarray(plane), matrix if index == 0 else _for_chroma(matrix))
+        _warp(np.ascontiguousarray(plane), matrix if index == 0 else for_chroma(matrix))
         for index, plane in enumerate(frame.planes)
     )
     return planes_to_bgr(y, u, v, frame_matrices(frame, color)[0])
 
 
-def _for_chroma(matrix: np.ndarray) -> np.ndarray:
+def for_chroma(matrix: np.ndarray) -> np.ndarray:
     """The same map from chroma pixels, two luma pixels wide with their centre between them: luma = 2·chroma + 0.5."""
     return np.column_stack([matrix[:, :2] * 2, matrix[:, 2] + matrix[:, :2] @ [0.5, 0.5]])
+
+
+def shifted(matrix: np.ndarray, x0: float, y0: float) -> np.ndarray:
+    """The same map for a part of the picture whose first pixel is (x0, y0)."""
+    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ [x0, y0]])
 
 
 def _warp(plane: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -57,7 +62,7 @@ def _warp(plane: np.ndarray, matrix: np.ndarray) -> np.ndarray:
             plane = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
             # original = shrink·small + (shrink − 1)/2 + corner
             offset = np.array([x0, y0]) + (shrink - 1) / 2
-            matrix = np.column_stack([matrix[:, :2] * shrink, matrix[:, 2] + matrix[:, :2] @ offset])
+            matrix = shifted(matrix, *offset) * [shrink, shrink, 1]
     return cv2.warpAffine(plane, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 

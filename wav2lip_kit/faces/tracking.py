@@ -41,7 +41,7 @@ class TrackConfig:
         cut_difference: Mean change of hue, saturation and value (0..255) that makes a cut.
     """
 
-    every_s: float = 0.16
+    every_s: float = 0.2
     side_px: int = 640
     max_gap_s: float = 0.4
     min_track_s: float = 0.15
@@ -296,7 +296,7 @@ def _agree(before: Sequence[Detection], after: Sequence[Detection]) -> bool:
     """Whether two looks see the same faces in nearly the same places."""
     if len(before) != len(after):
         return False
-    return all(max(iou(b.box_xyxy, a.box_xyxy) for a in after) > 0.5 for b in before) if before else True
+    return all(max(iou(b.box_xyxy, a.box_xyxy) for a in after) > 0.7 for b in before) if before else True
 
 
 def _likeness(a: Detection, b: Detection) -> float:
