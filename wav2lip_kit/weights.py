@@ -150,7 +150,8 @@ def _given_file(path: StrPath) -> Path:
 
 
 def _no_local_file(weights: WeightsEntry, problem: str | None) -> NoReturn:
-    next_step = f"run `wav2lip-kit weights fetch {weights.name}`{_or_instead(weights)}"
+    fetch = f"run `wav2lip-kit weights fetch {weights.name}`" if weights.mirrors else "get the whole repository"
+    next_step = f"{fetch}{_or_instead(weights)}"
     if problem is not None:
         raise WeightsError(f"{problem}: delete it, or {next_step}")
     looked = ", ".join(map(str, weights_folders()))

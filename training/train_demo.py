@@ -1,0 +1,340 @@
+"""Train the demo weights from nothing: speech and faces are made, then the network learns in two stages.
+
+    python training/train_demo.py --folder /tmp/demo_weights          # an hour on two cores, minutes on a GPU
+
+First the audio encoder alone regresses aperture, width and rounding of the mouth from a mel window: without that a
+generator learns the mean mouth and never listens. Then the generator starts from that encoder. Everything is kept in
+the folder (data, log.csv, sheets to look at); weights/demo.safetensors and its manifest entry are written at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+from torch.nn import functional
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+
+from face_data import FaceData, make_faces  # noqa: E402
+from speech_data import HELD_OUT_VOICES, VOICES, SpeechData, make_speech  # noqa: E402
+
+from wav2lip_kit.faces.crops import CROP_PX  # noqa: E402
+from wav2lip_kit.model import WIDEST, Wav2Lip  # noqa: E402
+
+WIDTH = 0.25
+AUDIO_BATCH, BATCH = 256, 48
+RATE, AUDIO_SHARE = 2e-3, 0.15  # learning rate, and the part of it that the audio encoder gets in the second stage
+EMA = 0.998
+NEIGHBOURS = 32  # sounds to choose from for every picture
+NEAR = np.array([2.0, 0.7, 1.0], np.float32)  # how much aperture, width and rounding count when sounds are matched
+MEDIA = (
+    "faces drawn by examples/portrait.py; two public-domain portraits with redrawn mouths (Eileen Collins, NASA, from "
+    "scikit-image; Grace Hopper, US Navy, from matplotlib); espeak-ng speech"
+)
+
+
+# ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pictures and the sounds that make them."""
+
+    speech: SpeechData
+    faces: FaceData
+    sounds: np.ndarray
+    """(G, M, NEIGHBOURS) int64: columns of `speech` whose mouth is nearest to the picture's."""
+
+    @staticmethod
+    def match(speech: SpeechData, faces: FaceData, rng: np.random.Generator) -> Pairs:
+        starts = rng.choice(speech.starts, min(len(speech.starts), 300_000), replace=False)
+
+        def places(shapes: np.ndarray) -> np.ndarray:  # noise: closed mouths are many and all alike
+            return (shapes * NEAR + rng.normal(0, 0.015, shapes.shape)).astype(np.float32)
+
+        nearest = cKDTree(places(speech.shapes[starts])).query(places(faces.shapes.reshape(-1, 3)), k=NEIGHBOURS)[1]
+        return Pairs(speech, faces, starts[nearest].reshape(*faces.shapes.shape[:2], NEIGHBOURS))
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mel windows (B, 1, 80, 16), references and targets (B, 3, 96, 96) in 0..1, shapes (B, 3).
+
+        Reference and target differ in the mouth only: when the network works, the reference is the frame itself.
+        """
+        group = rng.integers(len(self.faces.shapes), size=size)
+        mouths = self.faces.shapes.shape[1]
+        target = rng.integers(mouths, size=size)
+        reference = (target + rng.integers(1, mouths, size=size)) % mouths
+        sound = self.sounds[group, target, rng.integers(NEIGHBOURS, size=size)]
+        both = np.concatenate([self.faces.crops_bgr[group, reference], self.faces.crops_bgr[group, target]])
+        pictures = _recoloured(torch.from_numpy(both).permute(0, 3, 1, 2).float() / 255, rng)
+        mel = torch.from_numpy(self.speech.windows(sound))
+        return mel, pictures[:size], pictures[size:], torch.from_numpy(self.speech.shapes[sound])
+
+
+def _recoloured(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Another exposure, contrast and white balance, or mirrored; the same for reference and target."""
+    size = len(pictures) // 2
+
+    def each(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.concatenate([values, values]).astype(np.float32))
+
+    gamma = each(np.exp(rng.normal(0, 0.15, (size, 1, 1, 1))))
+    gain = each(rng.uniform(0.7, 1.1, (size, 1, 1, 1)) * rng.normal(1, 0.05, (size, 3, 1, 1)))
+    mirror = each(rng.random((size, 1, 1, 1)) < 0.5) > 0
+    return torch.where(mirror, pictures.flip(3), pictures).clamp_min(1e-4).pow(gamma).mul(gain).clamp(0, 1)
+
+
+def prepare(
+    folder: Path, *, n_utterances: int = 1000, n_looks: int = 380, n_repaints: int = 240
+) -> tuple[Pairs, Pairs]:
+    """Pairs to train on, and pairs of other persons and voices to check with; made once, kept in `folder`."""
+
+    def kept(name: str, cls: Any, make: Callable[[], Any]) -> Any:
+        path = folder / f"{name}.npz"
+        if not path.is_file():
+            print(f"making {path}", flush=True)
+            make().save(path)
+        return cls.load(path)
+
+    speech = kept("speech", SpeechData, lambda: make_speech(n_utterances, VOICES, 1))
+    speech_val = kept("speech_val", SpeechData, lambda: make_speech(60, HELD_OUT_VOICES, 2))
+    spoken = speech.shapes[speech.starts]
+    faces = kept("faces", FaceData, lambda: make_faces(n_looks, n_repaints, spoken, 3))
+    faces_val = kept("faces_val", FaceData, lambda: make_faces(12, 6, spoken, 4))
+    rng = np.random.default_rng(0)
+    return Pairs.match(speech, faces, rng), Pairs.match(speech_val, faces_val, rng)
+
+
+# ── the two stages ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Clock:
+    """Time spent of a budget; the learning rate falls with it, so that a run ends well on any machine."""
+
+    def __init__(self, minutes: float) -> None:
+        self.begin_s, self.minutes = time.monotonic(), minutes
+
+    @property
+    def spent(self) -> float:
+        """0 at the start, 1 at the end."""
+        return (time.monotonic() - self.begin_s) / 60 / self.minutes
+
+    def rate(self) -> float:
+        """A short rise, then a cosine down to 0."""
+        return RATE * min(1.0, self.spent / 0.01 + 0.05) * 0.5 * (1 + np.cos(np.pi * min(1.0, self.spent)))
+
+
+class Listener(nn.Module):
+    """The audio encoder with a linear head that says aperture, width and rounding."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, nn.Linear(round(WIDEST * WIDTH), 3)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.head(self.encoder(mel).flatten(1))
+
+
+def train_listener(listener: Listener, data: Pairs, val: Pairs, minutes: float, device: str) -> None:
+    rng, clock = np.random.default_rng(1), Clock(minutes)
+    optimizer = torch.optim.AdamW(listener.parameters(), RATE, weight_decay=1e-2)
+    listener.train()
+    step = 0
+    while clock.spent < 1:
+        _set_rates(optimizer, [clock.rate()])
+        sound = rng.choice(data.speech.starts, AUDIO_BATCH)
+        mel = torch.from_numpy(data.speech.windows(sound)).to(device)
+        shapes = torch.from_numpy(data.speech.shapes[sound]).to(device)
+        with torch.autocast(device, torch.bfloat16):
+            said = listener(mel)
+        loss = functional.smooth_l1_loss(said.float(), shapes, beta=0.1)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if step % 200 == 0:
+            print(
+                f"listener {step:5d}  loss {loss.item():.4f}  held-out aperture r {hears(listener, val):.3f}",
+                flush=True,
+            )
+        step += 1
+    print(f"listener {step:5d}  held-out aperture r {hears(listener, val):.3f}", flush=True)
+
+
+@torch.no_grad()
+def hears(listener: Listener, val: Pairs) -> float:
+    """Correlation of the aperture with the truth on voices that were held out."""
+    was_training = listener.training
+    listener.eval()
+    device = next(listener.parameters()).device
+    starts = val.speech.starts[::11]
+    said = listener(torch.from_numpy(val.speech.windows(starts)).to(device))[:, 0].cpu().numpy()
+    listener.train(was_training)
+    return float(np.corrcoef(said, val.speech.shapes[starts, 0])[0, 1])
+
+
+def mouth_weight() -> Tensor:
+    """How much each pixel counts, (96, 96): the lower half more than the upper, the mouth most."""
+    y, x = np.mgrid[0:CROP_PX, 0:CROP_PX]
+    mouth = np.exp(-(((x - 47.5) / 21) ** 4) - ((y - 71) / 14) ** 4)
+    weight = 0.4 + 0.6 * (y >= CROP_PX // 2 - 2) + 4 * mouth
+    return torch.from_numpy((weight / weight.mean()).astype(np.float32))
+
+
+def picture_loss(made: Tensor, target: Tensor, weight: Tensor, sharpness: float) -> Tensor:
+    """Weighted L1 of the pictures and of their slopes, at two scales; `sharpness` 0..1 adds the slopes' share."""
+    loss = (weight * (made - target).abs()).mean()
+    for scale in (1, 2):
+        if scale == 2:
+            made, target = functional.avg_pool2d(made, 2), functional.avg_pool2d(target, 2)
+            weight = functional.avg_pool2d(weight[None], 2)[0]
+        difference = made - target
+        down = (weight[1:] * (difference[:, :, 1:] - difference[:, :, :-1]).abs()).mean()
+        across = (weight[:, 1:] * (difference[..., 1:] - difference[..., :-1]).abs()).mean()
+        loss = loss + (1 + sharpness) * (0.6 * down + (0.2 + 0.4 * sharpness) * across)
+    return loss
+
+
+def train_generator(
+    model: Wav2Lip, listener: Listener, data: Pairs, val: Pairs, minutes: float, folder: Path, device: str
+) -> Wav2Lip:
+    """Train `model`, whose audio encoder is the listener's, and return its average over the last steps."""
+    rng, clock = np.random.default_rng(2), Clock(minutes)
+    rest = [p for name, p in model.named_parameters() if not name.startswith("audio_encoder.")]
+    optimizer = torch.optim.AdamW(
+        [{"params": rest}, {"params": list(listener.parameters())}], RATE, betas=(0.9, 0.98), weight_decay=1e-2
+    )
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    weight = mouth_weight().to(device)
+    fixed = [t.to(device) for t in val.batch(np.random.default_rng(3), 256)]
+    model.train()
+    step, saved_s, losses = 0, time.monotonic(), []
+    with (folder / "log.csv").open("w", newline="") as file:
+        log = csv.writer(file)
+        log.writerow(["step", "minutes", "loss", "mouth_l1", "mouth_l1_wrong_audio", "heard"])
+        while clock.spent < 1:
+            _set_rates(optimizer, [clock.rate(), clock.rate() * AUDIO_SHARE])
+            mel, reference, target, shapes = (t.to(device) for t in data.batch(rng, BATCH))
+            with torch.autocast(device, torch.bfloat16):
+                made = model(mel, faces_of(reference, target))
+                said = listener(mel)
+            loss = picture_loss(made.float(), target, weight, min(1.0, max(0.0, 2 * clock.spent - 0.6)))
+            loss = loss + 0.3 * functional.smooth_l1_loss(said.float(), shapes, beta=0.1)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            _follow(average, model, min(EMA, (1 + step) / (20 + step)))
+            losses.append(loss.item())
+            step += 1
+            if time.monotonic() - saved_s > 120 or clock.spent >= 1:
+                saved_s = time.monotonic()
+                right, wrong = check(average, fixed, folder / f"sheet_{step:05d}.png")
+                row = [step, clock.spent * minutes, np.mean(losses[-100:]), right, wrong, hears(listener, val)]
+                log.writerow([f"{v:.5g}" for v in row])
+                file.flush()
+                print("generator " + "  ".join(f"{v:.5g}" for v in row), flush=True)
+                write_weights(average, folder / "demo.safetensors", f"{step} steps of {BATCH}, {row[1]:.0f} minutes")
+    return average
+
+
+def faces_of(reference: Tensor, target: Tensor) -> Tensor:
+    """What the generator sees, (B, 6, 96, 96): the target without its lower half, then the reference."""
+    masked = target.clone()
+    masked[:, :, CROP_PX // 2 :] = 0
+    return torch.cat([masked, reference], dim=1).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential average of weights, and of batch norm's statistics with them."""
+    now = model.state_dict()
+    for name, tensor in average.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(now[name], 1 - decay)
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
+@torch.no_grad()
+def check(model: Wav2Lip, batch: list[Tensor], sheet: Path) -> tuple[float, float]:
+    """Mouth L1 with the right audio and with another's; writes references, results and targets above one another."""
+    mel, reference, target, _ = batch
+    region = (slice(None), slice(None), slice(57, 86), slice(24, 72))
+    made = model(mel, faces_of(reference, target))
+    wrong = model(mel.roll(1, 0), faces_of(reference, target))
+    rows = [torch.cat(list(pictures[:16]), dim=2) for pictures in (reference, made, wrong, target)]
+    picture = (torch.cat(rows, dim=1).permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+    cv2.imwrite(str(sheet), picture)
+    return tuple(float((result[region] - target[region]).abs().mean()) for result in (made, wrong))  # type: ignore[return-value]
+
+
+# ── what comes out ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_weights(model: Wav2Lip, path: Path, recipe: str) -> None:
+    """Store a generator as half-precision safetensors; batch norm's step counters are left out."""
+    tensors = {name: t.half().cpu().contiguous() for name, t in model.state_dict().items() if t.is_floating_point()}
+    about = {
+        "what": "wav2lip_kit demo weights: a small Wav2Lip generator, for demonstration and tests only",
+        "width": str(WIDTH),
+        "recipe": f"training/train_demo.py, {recipe}",
+        "media": MEDIA,
+        "licence": "MIT",
+        "date": date.today().isoformat(),
+    }
+    save_file(tensors, path, metadata=about)
+
+
+def install(path: Path) -> None:
+    """Copy the weights to weights/ and write size and sha256 into the manifest."""
+    content = path.read_bytes()
+    (ROOT / "weights" / "demo.safetensors").write_bytes(content)
+    manifest = ROOT / "weights" / "manifest.json"
+    listed = json.loads(manifest.read_text(encoding="utf-8"))
+    entry = next(item for item in listed["weights"] if item["name"] == "demo")
+    entry.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    manifest.write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="data, log and checkpoints; 1 GB")
+    parser.add_argument("--listen", type=float, default=4, help="minutes for the audio encoder")
+    parser.add_argument("--minutes", type=float, default=35, help="minutes for the generator")
+    parser.add_argument("--keep", action="store_true", help="leave weights/ as it is")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    data, val = prepare(args.folder)
+    print(f"{len(data.speech.starts) / 4800:.0f} minutes of speech, {data.sounds[..., 0].size} pictures", flush=True)
+    model = Wav2Lip(WIDTH).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    listener = Listener(model.audio_encoder).to(device)
+    train_listener(listener, data, val, args.listen, device)
+    train_generator(model, listener, data, val, args.minutes, args.folder, device)
+    if not args.keep:
+        install(args.folder / "demo.safetensors")
+
+
+if __name__ == "__main__":
+    main()
