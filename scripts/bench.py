@@ -28,7 +28,8 @@ from wav2lip_kit.colour import frame_to_bgr
 from wav2lip_kit.faces.crops import crop_matrix, cut_crop
 from wav2lip_kit.faces.detectors import load_detector
 from wav2lip_kit.faces.tracking import LOOKS_AT_ONCE, TrackConfig, track_faces
-from wav2lip_kit.media import ColorTags, Encoding, Frame, FrameWriter, VideoInfo, probe, read_frames
+from wav2lip_kit.frames import Encoding, Frame, FrameWriter, read_frames
+from wav2lip_kit.media import ColorTags, VideoInfo, probe
 from wav2lip_kit.model import Wav2Lip
 from wav2lip_kit.sync import LipSyncer, pick_precision, render
 

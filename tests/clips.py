@@ -13,7 +13,8 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
-from wav2lip_kit.media import Frame, probe, read_frames
+from wav2lip_kit.frames import Frame, read_frames
+from wav2lip_kit.media import probe
 
 BITS, BLOCK_PX = 12, 16
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from wav2lip_kit.blending import crop_mask, match_colour, mouth_region, paste_mouth
 from wav2lip_kit.colour import frame_to_bgr
 from wav2lip_kit.faces.crops import CHIN_PAD, CROP_PX, crop_matrix, cut_crop
-from wav2lip_kit.media import ColorTags, Frame
+from wav2lip_kit.frames import Frame
+from wav2lip_kit.media import ColorTags
 
 BT709 = ColorTags(1, 1, 1, 1)
 

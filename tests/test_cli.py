@@ -17,7 +17,8 @@ from conftest import noise_pictures, write_video, write_wave
 import wav2lip_kit
 from wav2lip_kit import cli, doctor, project, weights
 from wav2lip_kit.errors import RunError
-from wav2lip_kit.media import probe, read_frames
+from wav2lip_kit.frames import read_frames
+from wav2lip_kit.media import probe
 
 N = 8
 BOX = [8, 8, 56, 56]

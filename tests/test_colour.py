@@ -10,7 +10,8 @@ import pytest
 from av.video.frame import VideoFrame
 
 from wav2lip_kit.colour import frame_matrices, frame_to_bgr, matrices, planes_to_bgr
-from wav2lip_kit.media import BT601, BT709, FULL_RANGE, ColorTags, Frame
+from wav2lip_kit.frames import Frame
+from wav2lip_kit.media import BT601, BT709, FULL_RANGE, ColorTags
 
 LIMITED, UNSPECIFIED, BT2020 = 1, 2, 9
 

@@ -21,17 +21,8 @@ from av.video.frame import VideoFrame
 from clips import frames_of, make_clip, make_sound, number_of, numbered_picture, times_of
 
 from wav2lip_kit.errors import InputError, MediaError, RunError
-from wav2lip_kit.media import (
-    BT709,
-    ColorTags,
-    Encoding,
-    Frame,
-    FrameWriter,
-    VideoInfo,
-    check_whole,
-    probe,
-    read_frames,
-)
+from wav2lip_kit.frames import Encoding, Frame, FrameWriter, read_frames
+from wav2lip_kit.media import BT709, ColorTags, VideoInfo, check_whole, probe
 from wav2lip_kit.notices import collect_notices
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)

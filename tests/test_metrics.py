@@ -15,7 +15,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from wav2lip_kit import cli
 from wav2lip_kit.errors import InputError
-from wav2lip_kit.media import probe, read_frames
+from wav2lip_kit.frames import read_frames
+from wav2lip_kit.media import probe
 from wav2lip_kit.metrics import compare_videos, find_report, psnr_db, read_regions
 
 LOSSLESS = {"crf": "0", "preset": "ultrafast"}

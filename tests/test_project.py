@@ -21,7 +21,8 @@ from clips import frames_of, make_clip, make_sound, number_of, numbered_picture,
 
 from wav2lip_kit import Project, Segment, Segments, lipsync
 from wav2lip_kit.errors import FaceError, InputError, ProjectError
-from wav2lip_kit.media import Frame, FrameWriter, probe, read_frames
+from wav2lip_kit.frames import Frame, FrameWriter, read_frames
+from wav2lip_kit.media import probe
 from wav2lip_kit.metrics import psnr_db, read_regions
 
 BOX = (110, 60, 210, 190)

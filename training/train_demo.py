@@ -305,6 +305,30 @@ def write_weights(model: Wav2Lip, path: Path, recipe: str) -> None:
     save_file(tensors, path, metadata=about)
 
 
+def draw_curves(log: Path, out: Path) -> None:
+    """The run as a picture."""
+    from matplotlib.figure import Figure
+
+    with log.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    minutes, *values = (
+        [float(row[name]) for row in rows] for name in ("minutes", "loss", "mouth_l1", "mouth_l1_wrong_audio", "heard")
+    )
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    pictures, sounds = figure.subplots(1, 2)
+    for series, label in zip(
+        values, ("loss in training", "mouth L1, right audio", "mouth L1, wrong audio"), strict=False
+    ):
+        pictures.semilogy(minutes, series, label=label)
+    pictures.legend(frameon=False)
+    sounds.plot(minutes, values[3], label="aperture heard, held-out voices, r")
+    sounds.legend(frameon=False)
+    for axes in (pictures, sounds):
+        axes.set_xlabel("minutes of the second stage")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out, dpi=100)
+
+
 def install(path: Path) -> None:
     """Copy the weights to weights/ and write size and sha256 into the manifest."""
     content = path.read_bytes()
@@ -332,8 +356,10 @@ def main() -> None:
     listener = Listener(model.audio_encoder).to(device)
     train_listener(listener, data, val, args.listen, device)
     train_generator(model, listener, data, val, args.minutes, args.folder, device)
+    draw_curves(args.folder / "log.csv", args.folder / "curves.png")
     if not args.keep:
         install(args.folder / "demo.safetensors")
+        draw_curves(args.folder / "log.csv", ROOT / "training" / "demo_curves.png")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import numpy as np
 
 from .colour import frame_matrices
 from .faces.crops import CROP_PX, for_chroma, shifted
-from .media import ColorTags, Frame
+from .frames import Frame
+from .media import ColorTags
 
 Paste = Literal["mouth", "box"]
 PASTES = ("mouth", "box")

@@ -225,7 +225,8 @@ def _stage(options: argparse.Namespace) -> None:
 
 
 def _project(options: argparse.Namespace) -> Project:
-    from .project import Project, check_out
+    from .files import check_out
+    from .project import Project
 
     if not options.project:
         raise InputError("--project DIR is missing: the folder of the job")

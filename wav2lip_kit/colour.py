@@ -10,7 +10,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .media import FULL_RANGE, ColorTags, Frame
+from .frames import Frame
+from .media import FULL_RANGE, ColorTags
 
 _KR_KB = {
     1: (0.2126, 0.0722),

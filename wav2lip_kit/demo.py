@@ -12,7 +12,8 @@ from . import data_path
 from .colour import frame_to_bgr
 from .errors import InputError
 from .files import check_writable_folder, replace_when_whole
-from .media import probe, read_frames
+from .frames import read_frames
+from .media import probe
 from .project import Project
 from .segments import Segments
 from .timing import format_time

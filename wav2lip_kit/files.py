@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, ProjectError
 
 StrPath = str | os.PathLike[str]
 
@@ -76,6 +76,33 @@ def key_of(*values: Any) -> str:
         digest.update(value.tobytes() if hasattr(value, "tobytes") else repr(value).encode())
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def check_out(out: Path, *inputs: StrPath) -> None:
+    """Make sure that a result can be written, and that it is none of the inputs.
+
+    Raises:
+        InputError: If its folder is missing or not writable, the name is no mp4, or it would replace an input.
+    """
+    if out.is_dir():
+        raise InputError(f"output {str(out)!r} is a folder: give a file name such as {str(out / 'final_video.mp4')!r}")
+    if out.suffix.lower() != ".mp4":
+        raise InputError(f"output {str(out)!r} must end in .mp4: give a name such as {out.with_suffix('.mp4').name!r}")
+    if out.exists() and any(Path(path).exists() and out.samefile(path) for path in inputs):
+        raise InputError(f"output {str(out)!r} is the input itself: choose another name")
+    check_writable_folder(out)
+
+
+def check_own_folder(folder: Path) -> None:
+    """Make sure that a folder is new, empty, or a project: the stages replace and delete files in it.
+
+    Raises:
+        ProjectError: If it holds anything else, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ProjectError(f"project {str(folder)!r} is a file: give a new folder")
+    if folder.is_dir() and not (folder / "project.json").is_file() and any(folder.iterdir()):
+        raise ProjectError(f"folder {str(folder)!r} is not empty and holds no project: give a new one with --project")
 
 
 def check_writable_folder(path: Path) -> None:

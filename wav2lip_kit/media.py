@@ -1,9 +1,6 @@
-"""Reading and writing pictures and sound, with PyAV.
+"""Looking at media before they are used, with PyAV: what a video is, and whether it is whole.
 
-A video is a file, a still image or a folder of frames; all three are read as a stream of `Frame`s that keep the
-source's own planes, so that a frame nobody touches reaches the encoder bit for bit as it was decoded.
-
-    probe(path) -> VideoInfo -> read_frames(info) -> Frame, Frame, … -> FrameWriter
+A video is a file, a still image or a folder of frames.
 
 Time zero is the start of the container (the earliest stream), or the start of the trim: a picture that begins 0.852 s
 after the sound still does so in the result.
@@ -16,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +25,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
-from .errors import MediaError, RunError
+from .errors import MediaError
 from .files import StrPath
 from .notices import notice
 from .timing import format_time, snap_rate
@@ -119,21 +115,6 @@ class VideoInfo:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture as 8-bit 4:2:0 planes; treat the arrays as read-only, the decoder may still use their memory.
-
-    Attributes:
-        planes: Y (H, W), U and V (H/2, W/2), uint8, H and W even.
-        pts: Presentation time in the video's `time_base`, counted from its time zero.
-        duration: In `time_base`; 0 when the source does not say.
-    """
-
-    planes: tuple[np.ndarray, np.ndarray, np.ndarray]
-    pts: int
-    duration: int = 0
-
-
 # ── probing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -192,8 +173,8 @@ def _probe_images(path: Path, kind: Literal["image", "folder"], images: list[Pat
         path=path,
         name=path.name,
         kind=kind,
-        width_px=_even(width_px),
-        height_px=_even(height_px),
+        width_px=even(width_px),
+        height_px=even(height_px),
         rate=rate,
         time_base=_mp4_time_base(1 / rate),
         origin_pts=0,
@@ -203,7 +184,7 @@ def _probe_images(path: Path, kind: Literal["image", "folder"], images: list[Pat
     )
 
 
-def _even(size_px: int) -> int:
+def even(size_px: int) -> int:
     return size_px + size_px % 2
 
 
@@ -240,14 +221,14 @@ def open_media(path: StrPath) -> Any:
             if is_mp4
             else "it is no video or audio file that FFmpeg knows; check that it plays, or convert it to mp4 or wav"
         )
-        raise MediaError(f"cannot read {str(path)!r}: {hint} ({_reason(error)})") from error
+        raise MediaError(f"cannot read {str(path)!r}: {hint} ({reason(error)})") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
-def _video_stream(container: Any, path: Path) -> Any:
+def video_stream(container: Any, path: Path) -> Any:
     """The best video stream that is no cover picture."""
     best = container.streams.best("video")
     streams = sorted(container.streams.video, key=lambda s: s is not best)
@@ -274,11 +255,11 @@ def container_start_s(container: Any) -> Fraction:
 
 def _probe_file(path: Path) -> VideoInfo:
     with open_media(path) as container:
-        stream = _video_stream(container, path)
+        stream = video_stream(container, path)
         has_audio = bool(container.streams.audio)
         start_s = container_start_s(container)
         time_base = _mp4_time_base(stream.time_base)
-        first = next(_decode(container, stream, path.name), None)
+        first = next(decode_video(container, stream, path.name), None)
         if first is None:
             raise MediaError(f"{str(path)!r} has no frame that can be decoded; export it again")
         width_px, height_px = first.width, first.height
@@ -290,8 +271,8 @@ def _probe_file(path: Path) -> VideoInfo:
             path=path,
             name=path.name,
             kind="file",
-            width_px=_even(width_px),
-            height_px=_even(height_px),
+            width_px=even(width_px),
+            height_px=even(height_px),
             rate=snap_rate(stream.average_rate or stream.guessed_rate or IMAGE_RATE),
             time_base=time_base,
             origin_pts=round(start_s / time_base),
@@ -307,7 +288,7 @@ def _probe_file(path: Path) -> VideoInfo:
 def _picture_end_s(path: Path) -> float:
     """Where the picture ends, in seconds from the container's start."""
     with open_media(path) as container:
-        stream = _video_stream(container, path)
+        stream = video_stream(container, path)
         if stream.duration and stream.frames:
             return claimed_end_s(container, stream)
         # MPEG, Matroska and browsers' recordings do not say how long the picture is; its last packets do.
@@ -346,7 +327,7 @@ def _last_packet_end_s(container: Any, stream: Any | None, near_s: float) -> flo
 
 def _color_tags(frame: VideoFrame) -> ColorTags:
     full = frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE
-    if not _is_yuv(frame):  # becomes limited-range BT.709 when its planes are made
+    if not is_yuv(frame):  # becomes limited-range BT.709 when its planes are made
         return ColorTags(BT709, BT709, BT709, 1)
     return ColorTags(
         int(frame.color_primaries),
@@ -356,7 +337,7 @@ def _color_tags(frame: VideoFrame) -> ColorTags:
     )
 
 
-def _is_yuv(frame: VideoFrame) -> bool:
+def is_yuv(frame: VideoFrame) -> bool:
     """Luma and chroma, in any order and depth; not RGB, a palette or grey."""
     return len(frame.format.components) >= 3 and not frame.format.is_rgb and not frame.format.has_palette
 
@@ -373,7 +354,7 @@ def check_whole(info: VideoInfo) -> None:
         return
     with open_media(info.path) as container:
         # Without a length of its own the picture may well end before the file does.
-        stream = _video_stream(container, info.path)
+        stream = video_stream(container, info.path)
         stream = stream if stream.duration else None
         claimed_s = claimed_end_s(container, stream)
         if container.format.name == "avi" and stream is not None and stream.average_rate:
@@ -388,102 +369,7 @@ def check_whole(info: VideoInfo) -> None:
         )
 
 
-# ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def read_frames(info: VideoInfo, start_pts: int = 0, end_pts: int | None = None) -> Iterator[Frame]:
-    """Decode the frames of a video (of its trim) whose `pts` lies in `[start_pts, end_pts)`, in order of time.
-
-    Damaged packets are passed over with a notice. Memory stays flat: nothing is kept.
-    """
-    if info.end_s is not None:
-        trim_end_pts = round((info.end_s - info.start_s) / info.time_base)
-        end_pts = trim_end_pts if end_pts is None else min(end_pts, trim_end_pts)
-    frames = _read_file(info, start_pts) if info.kind == "file" else _read_images(info, start_pts)
-    for frame in frames:
-        if end_pts is not None and frame.pts >= end_pts:
-            break
-        if frame.pts >= start_pts:
-            yield frame
-
-
-def _read_images(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
-    ticks = int(1 / info.rate / info.time_base)
-    if info.kind == "image":  # shown again and again for as long as `duration_s` says
-        n_frames = round((info.start_s + info.duration_s) * info.rate)
-        planes = _planes(VideoFrame.from_ndarray(read_image_bgr(info.path), format="bgr24"), info)
-        for index in range(max(0, -((-start_pts - info.origin_pts) // ticks)), n_frames):
-            yield Frame(planes, index * ticks - info.origin_pts, ticks)
-        return
-    images = list_images(info.path)
-    for index in range(max(0, -((-start_pts - info.origin_pts) // ticks)), len(images)):
-        bgr = read_image_bgr(images[index])
-        if (_even(bgr.shape[1]), _even(bgr.shape[0])) != (info.width_px, info.height_px):
-            raise MediaError(
-                f"{images[index].name!r} is {bgr.shape[1]}×{bgr.shape[0]} but the folder's first frame is "
-                f"{info.width_px}×{info.height_px}: all frames of a folder must have one size"
-            )
-        planes = _planes(VideoFrame.from_ndarray(bgr, format="bgr24"), info)
-        yield Frame(planes, index * ticks - info.origin_pts, ticks)
-
-
-def _read_file(info: VideoInfo, start_pts: int) -> Iterator[Frame]:
-    """Frames from `start_pts` on: from the key frame before it, or from the beginning where a seek finds none."""
-    target = start_pts + info.origin_pts
-    for seek in (True, False):
-        with open_media(info.path) as container:
-            stream = _video_stream(container, info.path)
-            stream.thread_type = "AUTO"
-            frames = _decode(container, stream, info.name)
-            if seek:
-                frames = _from_key_frame(
-                    container, stream, frames, Fraction(target) * info.time_base / stream.time_base
-                )
-            if frames is not None:
-                for decoded, pts in _with_rising_pts(frames, stream, info):
-                    if pts >= target:
-                        ticks = int(stream.time_base / info.time_base)
-                        yield Frame(_planes(decoded, info), pts - info.origin_pts, (decoded.duration or 0) * ticks)
-                return
-
-
-def _from_key_frame(
-    container: Any, stream: Any, frames: Iterator[VideoFrame], target: Fraction
-) -> Iterator[VideoFrame] | None:
-    """Seek to the last key frame at or before `target` (in the stream's time base); None where that fails."""
-    if target <= (stream.start_time or 0):
-        return frames
-    try:
-        container.seek(int(target), stream=stream, backward=True)
-    except FFmpegError:
-        return None
-    # What the decoder shows before a sound key frame may lack what it was coded from.
-    frames = dropwhile(lambda f: not f.key_frame or f.is_corrupt or f.pts is None, frames)
-    key = next(frames, None)
-    return chain([key], frames) if key is not None and key.pts is not None and key.pts <= target else None
-
-
-def _with_rising_pts(frames: Iterator[VideoFrame], stream: Any, info: VideoInfo) -> Iterator[tuple[VideoFrame, int]]:
-    """Each frame with its time stamp in `info.time_base`, on the file's own clock."""
-    ticks = int(stream.time_base / info.time_base)
-    last_pts: int | None = None
-    is_told = False
-    for frame in frames:
-        if frame.pts is not None:
-            pts = frame.pts * ticks
-        elif last_pts is None:
-            pts = (stream.start_time or 0) * ticks
-        else:
-            pts = last_pts + round(1 / info.rate / info.time_base)
-        if last_pts is None or pts > last_pts:
-            last_pts = pts
-            yield frame, pts
-        elif not is_told:
-            notice(f"{info.name}: frames with a time stamp that does not rise were left out")
-            is_told = True
-
-
-def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
+def decode_video(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
     """Decode one stream, passing over what is damaged.
 
     Spoiled frames are given too, but not before a whole one: without them a video whose only key frame is its first
@@ -513,114 +399,3 @@ def _decode(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
         if is_damaged and not is_told:
             notice(f"{name}: the file is damaged in places; frames there are missing or spoiled")
             is_told = True
-
-
-def _samples(plane: Any) -> np.ndarray:
-    """A plane's own memory, (H, W) uint8, without the padding at the end of its lines."""
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-
-
-def _planes(frame: VideoFrame, info: VideoInfo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The upright, even-sized 8-bit 4:2:0 planes of a decoded frame; views where nothing had to change."""
-    if frame.format.name not in PLANAR_420:
-        if info.kind == "file":
-            notice(
-                f"{info.name}: the picture is {frame.format.name}; it is reduced to 8-bit 4:2:0, which plays everywhere"
-            )
-        if _is_yuv(frame):
-            frame = frame.reformat(format="yuvj420p" if frame.format.name.startswith("yuvj") else "yuv420p")
-        else:
-            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-    planes = []
-    for index, plane in enumerate(frame.planes[:3]):
-        array = _samples(plane)
-        array = np.rot90(array, info.rotation_deg // 90) if info.rotation_deg else array
-        height, width = (info.height_px, info.width_px) if index == 0 else (info.height_px // 2, info.width_px // 2)
-        if array.shape != (height, width):
-            if not (0 <= height - array.shape[0] <= 1 and 0 <= width - array.shape[1] <= 1):
-                notice(f"{info.name}: the picture changes its size on the way; it is scaled to the first frame's")
-                array = cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=cv2.INTER_AREA)
-            array = np.pad(array, ((0, height - array.shape[0]), (0, width - array.shape[1])), mode="edge")
-        planes.append(array)
-    return planes[0], planes[1], planes[2]
-
-
-# ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-# x264's AVX-512 code writes another file at every run (23 different ones of 40 runs, the same frames and options; one
-# with AVX2). A run that was interrupted must end as if it had not been.
-_AVX512_SKX = 256  # OpenCV's CpuFeatures, which has no names in Python
-_REPEATABLE = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(_AVX512_SKX) else {}
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How the result is encoded with x264.
-
-    Attributes:
-        crf: Constant rate factor, 0 (lossless) to 51. 12 keeps 42 dB even where the whole picture moves and is noisy;
-            17 looks the same and halves the size.
-        preset: x264's trade of speed for size.
-    """
-
-    crf: int = 12
-    preset: str = "veryfast"
-
-
-def _write_error(error: Exception) -> RunError:
-    return RunError(f"cannot write the video: {_reason(error)}; is the disk full?")
-
-
-class FrameWriter:
-    """Write frames to an H.264 mp4 that keeps the video's size, rate, time stamps, sample aspect and colour tags.
-
-    A context manager. The file is whole only when the block ends; write it under a temporary name.
-    """
-
-    def __init__(self, path: StrPath, info: VideoInfo, encoding: Encoding = Encoding()) -> None:
-        self._info = info
-        self._container = av.open(str(path), "w", format="mp4")
-        self._stream: Any = self._container.add_stream("libx264", rate=info.rate)
-        self._stream.time_base = info.time_base
-        context = self._stream.codec_context
-        context.width, context.height = info.width_px, info.height_px
-        context.pix_fmt = "yuv420p"
-        context.time_base = info.time_base
-        context.sample_aspect_ratio = info.sample_aspect
-        context.color_primaries = info.color.primaries
-        context.color_trc = info.color.transfer
-        context.colorspace = info.color.matrix
-        context.color_range = info.color.range
-        # A key frame every two seconds keeps scrubbing in a browser quick.
-        context.gop_size = max(1, round(info.rate * 2))
-        context.options = {"crf": str(encoding.crf), "preset": encoding.preset, **_REPEATABLE}
-
-    def write(self, frame: Frame) -> None:
-        """Encode one frame; its `pts` must rise from frame to frame."""
-        picture = VideoFrame(self._info.width_px, self._info.height_px, "yuv420p")
-        for plane, array in zip(picture.planes, frame.planes, strict=True):
-            _samples(plane)[:] = array
-        picture.pts, picture.time_base = frame.pts, self._info.time_base
-        picture.duration = frame.duration
-        self._mux(picture)
-
-    def _mux(self, picture: VideoFrame | None) -> None:
-        try:
-            self._container.mux(self._stream.encode(picture))
-        except (FFmpegError, OSError) as error:
-            raise _write_error(error) from error
-
-    def __enter__(self) -> FrameWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._mux(None)
-        finally:
-            try:
-                self._container.close()
-            except OSError as error:
-                if kind is None:
-                    raise _write_error(error) from error

@@ -19,7 +19,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .errors import InputError, MediaError
-from .media import probe, read_frames
+from .frames import read_frames
+from .media import probe
 
 WINDOW_PX = 11
 

@@ -38,6 +38,8 @@ from .faces.tracking import TrackConfig, Tracks, track_faces
 from .files import (
     StrPath,
     bring,
+    check_out,
+    check_own_folder,
     check_writable_folder,
     content_id,
     key_of,
@@ -46,7 +48,8 @@ from .files import (
     replace_when_whole,
     write_text_atomic,
 )
-from .media import Encoding, Frame, VideoInfo, check_whole, probe
+from .frames import Encoding, Frame
+from .media import VideoInfo, check_whole, probe
 from .notices import collect_notices, notice
 from .provenance import build_report, provenance_comment
 from .segment_files import read_segments, write_segments
@@ -563,33 +566,6 @@ def lipsync(
     if project is None:
         shutil.rmtree(folder)
     return result
-
-
-def check_out(out: Path, *inputs: StrPath) -> None:
-    """Make sure that a result can be written, and that it is none of the inputs.
-
-    Raises:
-        InputError: If its folder is missing or not writable, the name is no mp4, or it would replace an input.
-    """
-    if out.is_dir():
-        raise InputError(f"output {str(out)!r} is a folder: give a file name such as {str(out / 'final_video.mp4')!r}")
-    if out.suffix.lower() != ".mp4":
-        raise InputError(f"output {str(out)!r} must end in .mp4: give a name such as {out.with_suffix('.mp4').name!r}")
-    if out.exists() and any(Path(path).exists() and out.samefile(path) for path in inputs):
-        raise InputError(f"output {str(out)!r} is the input itself: choose another name")
-    check_writable_folder(out)
-
-
-def check_own_folder(folder: Path) -> None:
-    """Make sure that a folder is new, empty, or a project: the stages replace and delete files in it.
-
-    Raises:
-        ProjectError: If it holds anything else, or is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ProjectError(f"project {str(folder)!r} is a file: give a new folder")
-    if folder.is_dir() and not (folder / "project.json").is_file() and any(folder.iterdir()):
-        raise ProjectError(f"folder {str(folder)!r} is not empty and holds no project: give a new one with --project")
 
 
 def report_beside(out: Path) -> Path:

@@ -11,7 +11,7 @@ from .errors import FaceError, InputError, SegmentError
 from .faces.detectors import NAMES as DETECTORS
 from .faces.speakers import check_speaker
 from .files import names_file
-from .media import Encoding
+from .frames import Encoding
 from .segment_files import SUFFIXES, read_segments
 from .segments import Segments, parse_segments
 from .sync import pick_device
@@ -37,7 +37,7 @@ class Settings:
         shift_ms: Takes the sound from this much later; a positive shift moves the mouth earlier.
         paste: `mouth` (feathered lower face) or `box` (the whole square, as the reference).
         rate: Frames a second of an image or a folder of frames, 25 when empty.
-        crf: x264's quality, 0 (lossless) to 51; see `media.Encoding`.
+        crf: x264's quality, 0 (lossless) to 51; see `frames.Encoding`.
     """
 
     segments: str = ""

@@ -20,7 +20,8 @@ from .blending import Paste, crop_mask, match_colour, paste_mouth
 from .checkpoints import load_generator
 from .errors import InputError
 from .faces.crops import CROP_PX, crop_matrix, cut_crop
-from .media import Encoding, Frame, FrameWriter, VideoInfo
+from .frames import Encoding, Frame, FrameWriter
+from .media import VideoInfo
 from .model import Wav2Lip
 from .threads import prefetch
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from .errors import InputError
 from .faces.tracking import Tracks
-from .media import Frame, VideoInfo, read_frames
+from .frames import Frame, read_frames
+from .media import VideoInfo
 
 Fit = Literal["silence", "cut_off", "loop", "bounce"]
 FITS = ("silence", "cut_off", "loop", "bounce")

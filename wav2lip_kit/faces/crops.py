@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from ..colour import frame_matrices, planes_to_bgr
-from ..media import ColorTags, Frame
+from ..frames import Frame
+from ..media import ColorTags
 
 CROP_PX = 96
 CHIN_PAD = 0.05

@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 from ..colour import frame_to_bgr
 from ..errors import MediaError
 from ..files import StrPath, replace_when_whole
-from ..media import VideoInfo, read_frames
+from ..frames import read_frames
+from ..media import VideoInfo
 from .detectors import Detection, FaceDetector
 
 LOOKS_AT_ONCE = 8
