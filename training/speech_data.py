@@ -188,13 +188,17 @@ def _in_the_wild(rng: np.random.Generator, wave: np.ndarray) -> np.ndarray:
         tilt = rng.uniform(-0.6, 0.75)
         wave = wave - tilt * np.concatenate([[0], wave[:-1]])
     if rng.random() < 0.35:
-        wave = sosfilt(butter(4, rng.uniform(3200, 7000), fs=SAMPLE_RATE_HZ, output="sos"), wave)
+        wave = _filtered(wave, 4, rng.uniform(3200, 7000), "low")
     if rng.random() < 0.35:
-        wave = sosfilt(butter(2, rng.uniform(60, 320), "high", fs=SAMPLE_RATE_HZ, output="sos"), wave)
+        wave = _filtered(wave, 2, rng.uniform(60, 320), "high")
     wave = wave / max(1e-3, np.abs(wave).max())
     if rng.random() < 0.6:
         noise = rng.standard_normal(len(wave))
         if rng.random() < 0.6:  # rumble rather than hiss
-            noise = sosfilt(butter(1, rng.uniform(80, 1500), fs=SAMPLE_RATE_HZ, output="sos"), noise)
+            noise = _filtered(noise, 1, rng.uniform(80, 1500), "low")
         wave = wave + noise / noise.std() * 0.15 * 10 ** (-rng.uniform(12, 50) / 20)
     return (wave * 10 ** (-rng.uniform(1, 26) / 20)).astype(np.float32)
+
+
+def _filtered(wave: np.ndarray, order: int, edge_hz: float, kind: str) -> np.ndarray:
+    return np.asarray(sosfilt(butter(order, edge_hz, kind, fs=SAMPLE_RATE_HZ, output="sos"), wave))

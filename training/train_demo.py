@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -70,7 +70,7 @@ class Pairs:
         def places(shapes: np.ndarray) -> np.ndarray:  # noise: closed mouths are many and all alike
             return (shapes * NEAR + rng.normal(0, 0.015, shapes.shape)).astype(np.float32)
 
-        nearest = cKDTree(places(speech.shapes[starts])).query(places(faces.shapes.reshape(-1, 3)), k=NEIGHBOURS)[1]
+        nearest = KDTree(places(speech.shapes[starts])).query(places(faces.shapes.reshape(-1, 3)), k=NEIGHBOURS)[1]
         return Pairs(speech, faces, starts[nearest].reshape(*faces.shapes.shape[:2], NEIGHBOURS))
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -26,11 +26,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .audio import AudioInfo, probe_audio, write_mel
-from .blending import crop_mask, mouth_region
 from .checkpoints import weights_id
 from .combine import combine_parts
 from .errors import FaceError, InputError, ProjectError
-from .faces.crops import crop_matrix
 from .faces.detectors import FaceDetector, load_detector
 from .faces.presence import suggest_segments
 from .faces.speakers import speaker_boxes
@@ -48,20 +46,19 @@ from .files import (
     replace_when_whole,
     write_text_atomic,
 )
-from .frames import Encoding, Frame
+from .frames import Encoding
 from .media import VideoInfo, check_whole, probe
 from .notices import collect_notices, notice
+from .plan import Plan, make_plan, mouth_regions
 from .provenance import build_report, provenance_comment
 from .segment_files import read_segments, write_segments
 from .segments import Segment, Segments
 from .settings import Settings, make_settings, parse_trim, stored_settings, told_settings
 from .sync import LipSyncer, pick_device, render
-from .timeline import Part, PartReader, plan_parts
+from .timeline import PartReader
 from .timing import format_time, snap_rate
 
 FORMAT, VERSION = "wav2lip_kit.project", 1
-RENDER_VERSION = 1
-"""Part of every key of a rendered part: raise it when the same settings render other pixels."""
 
 
 class Project:
@@ -288,33 +285,18 @@ class Project:
             )
         return speaker_boxes(tracks, self.settings.speaker)
 
-    def _plan(self, tracks: Tracks, mel_s: float) -> tuple[list[Part], np.ndarray, int]:
-        """The parts, the box of every source frame that is to be synced (NaN elsewhere), and the result's end."""
-        segments = self.segments
-        segments.check_within(tracks.end_s)
-        is_face = segments.snap(tracks.times_s, tracks.end_s).frame_mask(tracks.times_s)
-        boxes = self._speaker_boxes(tracks)
-        missing = np.flatnonzero(is_face & np.isnan(boxes[:, 0]))
-        if len(missing) == is_face.sum():
-            raise FaceError(
-                f"no face of speaker {self.settings.speaker!r} in any of the segments {segments}: "
-                "mark others, or choose another --speaker"
-            )
-        if len(missing):
-            notice(
-                f"{len(missing)} of {int(is_face.sum())} frames in FACE segments show no face of the speaker "
-                f"(first at {format_time(float(tracks.times_s[missing[0]]), decimals=2)}); they are left as they are"
-            )
-        boxes[~is_face] = np.nan
-        fit = "silence" if self.video.kind == "image" else self.settings.fit
-        parts, end_pts = plan_parts(tracks, is_face, mel_s, fit)
-        video_s = float(end_pts * tracks.time_base)
-        if mel_s > video_s + 0.1 and fit in ("silence", "cut_off"):
-            notice(
-                f"the audio ({format_time(mel_s, decimals=1)}) is longer than the video "
-                f"({format_time(video_s, decimals=1)}): its end is cut; use --fit loop or bounce to keep it"
-            )
-        return parts, boxes, end_pts
+    def _plan(self, tracks: Tracks, audio_s: float) -> Plan:
+        return make_plan(
+            self.video,
+            tracks,
+            self.segments,
+            self._speaker_boxes(tracks),
+            audio_s,
+            self.settings,
+            folder=self.folder / "segments",
+            video_key=self._video_key,
+            audio_key=self._audio_key,
+        )
 
     def sync(
         self, *, syncer: LipSyncer | None = None, tracks: Tracks | None = None, progress: bool = True
@@ -331,17 +313,16 @@ class Project:
         """
         tracks = tracks or self.track(progress=progress)
         with self._stage("sync"):
-            mel, mel_s = self._mel()
-            parts, boxes, _ = self._plan(tracks, mel_s)
+            mel, audio_s = self._mel()
+            plan = self._plan(tracks, audio_s)
             folder = self.folder / "segments"
             folder.mkdir(exist_ok=True)
-            paths = self._part_paths(tracks, parts, boxes)
-            for stale in set(folder.iterdir()) - set(paths):
+            for stale in set(folder.iterdir()) - set(plan.paths):
                 stale.unlink()  # of other settings, or half-written by a run that was killed
             reader = PartReader(self.video, tracks)
-            bar = tqdm(total=sum(p.last - p.first for p in parts), desc="sync", unit="frame", disable=not progress)
+            bar = tqdm(total=plan.n_frames, desc="sync", unit="frame", disable=not progress)
             with bar:
-                for part, path in zip(parts, paths, strict=True):
+                for part, path in zip(plan.parts, plan.paths, strict=True):
                     if path.is_file():
                         bar.update(part.last - part.first)
                         continue
@@ -349,7 +330,7 @@ class Project:
                         syncer = self._load_syncer()
                     with replace_when_whole(path) as unfinished:
                         render(
-                            _with_boxes(reader, part, boxes),
+                            ((frame, plan.box(part, index)) for index, frame in reader.read(part)),
                             self.video,
                             unfinished,
                             syncer,
@@ -359,7 +340,7 @@ class Project:
                             encoding=Encoding(crf=self.settings.crf),
                             on_frame=bar.update,
                         )
-            return paths
+            return plan.paths
 
     def _load_syncer(self) -> LipSyncer:
         with self._stage("weights"):
@@ -375,25 +356,6 @@ class Project:
                 f"it lasts {format_time(self.audio.duration_s, decimals=1)}"
             )
         return mel, audio_s
-
-    def _part_paths(self, tracks: Tracks, parts: list[Part], boxes: np.ndarray) -> list[Path]:
-        settings = self.settings
-        weights = weights_id(settings.weights)
-        paths = []
-        for number, part in enumerate(parts):
-            depends_on = [RENDER_VERSION, self._video_key, part, tracks.pts[part.first : part.last], settings.crf]
-            if part.is_face:
-                device = pick_device(settings.device)
-                depends_on += [
-                    self._audio_key,
-                    boxes[part.first : part.last],
-                    weights,
-                    device,
-                    settings.shift_ms,
-                    settings.paste,
-                ]
-            paths.append(self.folder / "segments" / f"{number:04d}-{key_of(*depends_on)}.mp4")
-        return paths
 
     def combine(self, out: StrPath | None = None, *, progress: bool = True) -> Path:
         """Join the parts and the new audio to final_video.mp4, with report.json beside it.
@@ -412,26 +374,23 @@ class Project:
             check_out(Path(out), self.video.path, self.audio.path)
         tracks = self.track(progress=progress)
         with self._stage("combine"):
-            mel_s = self._mel()[1]
-            parts, boxes, end_pts = self._plan(tracks, mel_s)
-            paths = self._part_paths(tracks, parts, boxes)
-            missing = [p for p in paths if not p.is_file()]
+            plan = self._plan(tracks, self._mel()[1])
+            missing = [p for p in plan.paths if not p.is_file()]
             if missing:
                 raise ProjectError(
-                    f"{len(missing)} of {len(paths)} parts are not rendered yet: "
+                    f"{len(missing)} of {len(plan.paths)} parts are not rendered yet: "
                     f"run `wav2lip-kit sync --project {self.folder}`"
                 )
             start_s, end_s = parse_trim(self.settings.trim_audio)
-            n_frames = sum(p.last - p.first for p in parts)
             with (
                 replace_when_whole(self.final_path) as unfinished,
-                tqdm(total=n_frames, desc="combine", unit="frame", disable=not progress, leave=False) as bar,
+                tqdm(total=plan.n_frames, desc="combine", unit="frame", disable=not progress, leave=False) as bar,
             ):
                 combine_parts(
-                    paths,
+                    plan.paths,
                     self.audio,
                     unfinished,
-                    end_pts=end_pts,
+                    end_pts=plan.end_pts,
                     time_base=tracks.time_base,
                     audio_start_s=start_s,
                     audio_end_s=end_s,
@@ -444,9 +403,9 @@ class Project:
             settings=told_settings(self.settings),
             weights=weights_id(self.settings.weights),
             segments=self.segments,
-            n_frames=n_frames,
-            duration_s=float(end_pts * tracks.time_base),
-            mouth_regions=self._mouth_regions(parts, boxes),
+            n_frames=plan.n_frames,
+            duration_s=float(plan.end_pts * tracks.time_base),
+            mouth_regions=mouth_regions(plan, self.video, self.settings),
             notices=list(dict.fromkeys(message for stage in self._notices().values() for message in stage)),
         )
         write_text_atomic(self.report_path, report)
@@ -457,22 +416,6 @@ class Project:
             link_or_copy(self.final_path, unfinished)
         write_text_atomic(report_beside(out), report)
         return out
-
-    def _mouth_regions(self, parts: list[Part], boxes: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
-        """Per frame of the result that was synced, the region that could change."""
-        mask = crop_mask(self.settings.paste)  # type: ignore[arg-type]
-        shape = (self.video.height_px, self.video.width_px)
-        regions: dict[int, tuple[int, int, int, int]] = {}
-        count = 0
-        for part in parts:
-            order = range(part.first, part.last)
-            for index in reversed(order) if part.is_backward else order:
-                if part.is_face and not np.isnan(boxes[index, 0]):
-                    region = mouth_region(crop_matrix(boxes[index]), mask, shape)
-                    if region is not None:
-                        regions[count] = region
-                count += 1
-        return regions
 
     def run(self, out: StrPath | None = None, *, progress: bool = True) -> Path:
         """All stages, one after the other; what is already there is taken as it is.
@@ -571,9 +514,3 @@ def lipsync(
 def report_beside(out: Path) -> Path:
     """Where the report of a result lies that is not in a project."""
     return out.with_suffix(".report.json")
-
-
-def _with_boxes(reader: PartReader, part: Part, boxes: np.ndarray) -> Iterator[tuple[Frame, np.ndarray | None]]:
-    for index, frame in reader.read(part):
-        has_box = part.is_face and not np.isnan(boxes[index, 0])
-        yield frame, boxes[index] if has_box else None
