@@ -24,6 +24,7 @@ from av.codec.context import Flags
 from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from .errors import MediaError
 from .files import StrPath
@@ -348,8 +349,10 @@ def check_whole(info: VideoInfo) -> None:
     A truncated AVI opens and plays, only much shorter; it is better to know before an hour of work.
 
     Raises:
-        MediaError: If the file ends more than a second and more than a tenth early.
+        MediaError: If the file ends more than a second and more than a tenth early, or frames differ in size.
     """
+    if info.kind == "folder":
+        _check_sizes(info)
     if info.kind != "file":
         return
     with open_media(info.path) as container:
@@ -367,6 +370,26 @@ def check_whole(info: VideoInfo) -> None:
             f"{format_time(end_s, decimals=1)}; download or export it again, or use what is there with "
             f"--trim {format_time(info.start_s)}-{format_time(int(end_s))}"
         )
+
+
+def _check_sizes(info: VideoInfo) -> None:
+    """All frames of a folder must have the size of the first; their headers tell, whichever way they are turned."""
+    first, *others = list_images(info.path)
+    wanted = sorted(_stored_size(first))
+    for image in others:
+        if sorted(_stored_size(image)) != wanted:
+            sizes = ["×".join(map(str, _stored_size(i))) for i in (image, first)]
+            raise MediaError(
+                f"{image.name!r} is {sizes[0]} but {first.name!r} is {sizes[1]}: all frames of a folder must have one size"
+            )
+
+
+def _stored_size(image: Path) -> tuple[int, int]:
+    try:
+        with Image.open(image) as header:
+            return header.size
+    except OSError as error:
+        raise MediaError(f"{str(image)!r} is no readable image; save it again as PNG or JPEG") from error
 
 
 def decode_video(container: Any, stream: Any, name: str) -> Iterator[VideoFrame]:
