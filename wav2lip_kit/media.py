@@ -380,7 +380,8 @@ def _check_sizes(info: VideoInfo) -> None:
         if sorted(_stored_size(image)) != wanted:
             sizes = ["×".join(map(str, _stored_size(i))) for i in (image, first)]
             raise MediaError(
-                f"{image.name!r} is {sizes[0]} but {first.name!r} is {sizes[1]}: all frames of a folder must have one size"
+                f"{image.name!r} is {sizes[0]} but {first.name!r} is {sizes[1]}: "
+                "all frames of a folder must have one size"
             )
 
 
