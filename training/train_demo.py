@@ -37,7 +37,7 @@ from face_data import FaceData, make_faces  # noqa: E402
 from speech_data import HELD_OUT_VOICES, VOICES, SpeechData, make_speech  # noqa: E402
 
 from wav2lip_kit.faces.crops import CROP_PX  # noqa: E402
-from wav2lip_kit.model import WIDEST, Wav2Lip  # noqa: E402
+from wav2lip_kit.model import FACE_DECODER, WIDEST, Wav2Lip  # noqa: E402
 
 WIDTH = 0.25
 AUDIO_BATCH, BATCH = 256, 48
@@ -212,16 +212,50 @@ def picture_loss(made: Tensor, target: Tensor, weight: Tensor, sharpness: float)
     return loss
 
 
+class DeepTeacher(nn.Module):
+    """Heads on the decoder's inner stages: each has to show the target in small, and to know its mouth.
+
+    Without them the network copies the reference through its shallow skips within the first minute, what it hears
+    dies on the way up (5e-6 of the output), and no gradient wakes it again.
+    """
+
+    STAGES = (1, 2, 3, 4, 5)  # 3, 6, 12, 24 and 48 px
+
+    def __init__(self, model: Wav2Lip) -> None:
+        super().__init__()
+        channels = [round(FACE_DECODER[k].channels * WIDTH) for k in self.STAGES]
+        self.pictures = nn.ModuleList([nn.Conv2d(n, 3, 1) for n in channels])
+        self.shapes = nn.ModuleList([nn.Conv2d(n, 3, 1) for n in channels])
+        self.features: dict[int, Tensor] = {}
+        for k in self.STAGES:
+            model.face_decoder_blocks[k].register_forward_hook(lambda _m, _i, out, k=k: self.features.update({k: out}))
+
+    def forward(self, target: Tensor, shapes: Tensor, weight: Tensor) -> Tensor:
+        """The loss of the last pass through the model."""
+        loss = torch.zeros((), device=target.device)
+        for k, picture, shape in zip(self.STAGES, self.pictures, self.shapes, strict=True):
+            features = self.features[k].float()
+            size = features.shape[-2:]
+            small, small_weight = (functional.adaptive_avg_pool2d(t, size) for t in (target, weight[None]))
+            loss = loss + 0.3 * (small_weight * (picture(features) - small).abs()).mean()
+            loss = loss + 0.3 * functional.smooth_l1_loss(shape(features).mean((2, 3)), shapes, beta=0.1)
+        return loss
+
+
 def train_generator(
     model: Wav2Lip, listener: Listener, data: Pairs, val: Pairs, minutes: float, folder: Path, device: str
 ) -> Wav2Lip:
     """Train `model`, whose audio encoder is the listener's, and return its average over the last steps."""
     rng, clock = np.random.default_rng(2), Clock(minutes)
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    teacher = DeepTeacher(model).to(device)
     rest = [p for name, p in model.named_parameters() if not name.startswith("audio_encoder.")]
     optimizer = torch.optim.AdamW(
-        [{"params": rest}, {"params": list(listener.parameters())}], RATE, betas=(0.9, 0.98), weight_decay=1e-2
+        [{"params": [*rest, *teacher.parameters()]}, {"params": list(listener.parameters())}],
+        RATE,
+        betas=(0.9, 0.98),
+        weight_decay=1e-2,
     )
-    average = copy.deepcopy(model).eval().requires_grad_(False)
     weight = mouth_weight().to(device)
     fixed = [t.to(device) for t in val.batch(np.random.default_rng(3), 256)]
     model.train()
@@ -236,6 +270,7 @@ def train_generator(
                 made = model(mel, faces_of(reference, target))
                 said = listener(mel)
             loss = picture_loss(made.float(), target, weight, min(1.0, max(0.0, 2 * clock.spent - 0.6)))
+            loss = loss + (1 - 0.8 * clock.spent) * teacher(target, shapes, weight)
             loss = loss + 0.3 * functional.smooth_l1_loss(said.float(), shapes, beta=0.1)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -243,7 +278,7 @@ def train_generator(
             _follow(average, model, min(EMA, (1 + step) / (20 + step)))
             losses.append(loss.item())
             step += 1
-            if time.monotonic() - saved_s > 120 or clock.spent >= 1:
+            if time.monotonic() - saved_s > 75 or clock.spent >= 1:
                 saved_s = time.monotonic()
                 right, wrong = check(average, fixed, folder / f"sheet_{step:05d}.png")
                 row = [step, clock.spent * minutes, np.mean(losses[-100:]), right, wrong, hears(listener, val)]
@@ -354,7 +389,11 @@ def main() -> None:
     print(f"{len(data.speech.starts) / 4800:.0f} minutes of speech, {data.sounds[..., 0].size} pictures", flush=True)
     model = Wav2Lip(WIDTH).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     listener = Listener(model.audio_encoder).to(device)
-    train_listener(listener, data, val, args.listen, device)
+    heard = args.folder / "listener.pt"
+    if not heard.is_file():
+        train_listener(listener, data, val, args.listen, device)
+        torch.save(listener.state_dict(), heard)
+    listener.load_state_dict(torch.load(heard, map_location=device, weights_only=True))
     train_generator(model, listener, data, val, args.minutes, args.folder, device)
     draw_curves(args.folder / "log.csv", args.folder / "curves.png")
     if not args.keep:

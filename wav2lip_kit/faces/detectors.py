@@ -211,7 +211,10 @@ def _auto_detector(device: str) -> FaceDetector:
     try:
         detector: FaceDetector = YuNetDetector(find_weights("yunet", fetch=False))
     except WeightsError:
-        detector = HaarDetector()
+        try:
+            detector = HaarDetector()
+        except FaceError as error:
+            raise FaceError(f"no face detector is to be had: {error} (RetinaFace: {problem})") from error
     kind = "YuNet" if isinstance(detector, YuNetDetector) else "OpenCV's Haar cascade, which finds frontal faces only"
     notice(f"faces are looked for with {kind}, because RetinaFace is not to be had: {problem}")
     return detector
