@@ -14,6 +14,7 @@ import copy
 import csv
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from scipy.spatial import KDTree
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +44,7 @@ WIDTH = 0.25
 AUDIO_BATCH, BATCH = 256, 48
 RATE, AUDIO_SHARE = 2e-3, 0.15  # learning rate, and the part of it that the audio encoder gets in the second stage
 EMA = 0.998
+PORT = 29_531  # where the processes that train meet, on this machine
 NEIGHBOURS = 32  # sounds to choose from for every picture
 NEAR = np.array([2.0, 0.7, 1.0], np.float32)  # how much aperture, width and rounding count when sounds are matched
 MEDIA = (
@@ -137,9 +139,10 @@ class Clock:
         """0 at the start, 1 at the end."""
         return (time.monotonic() - self.begin_s) / 60 / self.minutes
 
-    def rate(self) -> float:
+    @staticmethod
+    def rate(spent: float) -> float:
         """A short rise, then a cosine down to 0."""
-        return RATE * min(1.0, self.spent / 0.01 + 0.05) * 0.5 * (1 + np.cos(np.pi * min(1.0, self.spent)))
+        return RATE * min(1.0, spent / 0.01 + 0.05) * 0.5 * (1 + np.cos(np.pi * min(1.0, spent)))
 
 
 class Listener(nn.Module):
@@ -159,7 +162,7 @@ def train_listener(listener: Listener, data: Pairs, val: Pairs, minutes: float, 
     listener.train()
     step = 0
     while clock.spent < 1:
-        _set_rates(optimizer, [clock.rate()])
+        _set_rates(optimizer, [clock.rate(clock.spent)])
         sound = rng.choice(data.speech.starts, AUDIO_BATCH)
         mel = torch.from_numpy(data.speech.windows(sound)).to(device)
         shapes = torch.from_numpy(data.speech.shapes[sound]).to(device)
@@ -184,7 +187,7 @@ def hears(listener: Listener, val: Pairs) -> float:
     was_training = listener.training
     listener.eval()
     device = next(listener.parameters()).device
-    starts = val.speech.starts[::11]
+    starts = val.speech.starts[::29]
     said = listener(torch.from_numpy(val.speech.windows(starts)).to(device))[:, 0].cpu().numpy()
     listener.train(was_training)
     return float(np.corrcoef(said, val.speech.shapes[starts, 0])[0, 1])
@@ -246,7 +249,8 @@ def train_generator(
     model: Wav2Lip, listener: Listener, data: Pairs, val: Pairs, minutes: float, folder: Path, device: str
 ) -> Wav2Lip:
     """Train `model`, whose audio encoder is the listener's, and return its average over the last steps."""
-    rng, clock = np.random.default_rng(2), Clock(minutes)
+    member, team = distributed.get_rank(), distributed.get_world_size()
+    rng, clock, spent = np.random.default_rng(2 + 1000 * member), Clock(minutes), 0.0
     average = copy.deepcopy(model).eval().requires_grad_(False)
     teacher = DeepTeacher(model).to(device)
     rest = [p for name, p in model.named_parameters() if not name.startswith("audio_encoder.")]
@@ -257,36 +261,50 @@ def train_generator(
         weight_decay=1e-2,
     )
     weight = mouth_weight().to(device)
-    fixed = [t.to(device) for t in val.batch(np.random.default_rng(3), 256)]
+    fixed = [t.to(device) for t in val.batch(np.random.default_rng(3), 96)]
     model.train()
     step, saved_s, losses = 0, time.monotonic(), []
-    with (folder / "log.csv").open("w", newline="") as file:
+    with (folder / ("log.csv" if member == 0 else os.devnull)).open("w", newline="") as file:
         log = csv.writer(file)
         log.writerow(["step", "minutes", "loss", "mouth_l1", "mouth_l1_wrong_audio", "heard"])
-        while clock.spent < 1:
-            _set_rates(optimizer, [clock.rate(), clock.rate() * AUDIO_SHARE])
-            mel, reference, target, shapes = (t.to(device) for t in data.batch(rng, BATCH))
+        while spent < 1:
+            _set_rates(optimizer, [clock.rate(spent), clock.rate(spent) * AUDIO_SHARE])
+            mel, reference, target, shapes = (t.to(device) for t in data.batch(rng, BATCH // team))
             with torch.autocast(device, torch.bfloat16):
                 made = model(mel, faces_of(reference, target))
                 said = listener(mel)
-            loss = picture_loss(made.float(), target, weight, min(1.0, max(0.0, 2 * clock.spent - 0.6)))
-            loss = loss + (1 - 0.8 * clock.spent) * teacher(target, shapes, weight)
+            loss = picture_loss(made.float(), target, weight, min(1.0, max(0.0, 2 * spent - 0.6)))
+            loss = loss + (1 - 0.8 * spent) * teacher(target, shapes, weight)
             loss = loss + 0.3 * functional.smooth_l1_loss(said.float(), shapes, beta=0.1)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            spent = agree(optimizer, clock.spent)
             optimizer.step()
             _follow(average, model, min(EMA, (1 + step) / (20 + step)))
             losses.append(loss.item())
             step += 1
-            if time.monotonic() - saved_s > 75 or clock.spent >= 1:
+            if member == 0 and (time.monotonic() - saved_s > 75 or spent >= 1):
                 saved_s = time.monotonic()
                 right, wrong = check(average, fixed, folder / f"sheet_{step:05d}.png")
-                row = [step, clock.spent * minutes, np.mean(losses[-100:]), right, wrong, hears(listener, val)]
+                row = [step, spent * minutes, np.mean(losses[-100:]), right, wrong, hears(listener, val)]
                 log.writerow([f"{v:.5g}" for v in row])
                 file.flush()
                 print("generator " + "  ".join(f"{v:.5g}" for v in row), flush=True)
                 write_weights(average, folder / "demo.safetensors", f"{step} steps of {BATCH}, {row[1]:.0f} minutes")
     return average
+
+
+def agree(optimizer: torch.optim.Optimizer, spent: float) -> float:
+    """Average gradients, and the time spent, over the team; its members stay equal from step to step."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    flat = torch.cat([torch.tensor([spent], device=gradients[0].device), *(g.flatten() for g in gradients)])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    at = 1
+    for gradient in gradients:
+        gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
+        at += gradient.numel()
+    return float(flat[0])
 
 
 def faces_of(reference: Tensor, target: Tensor) -> Tensor:
@@ -383,22 +401,40 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave weights/ as it is")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(0)
-    data, val = prepare(args.folder)
-    print(f"{len(data.speech.starts) / 4800:.0f} minutes of speech, {data.sounds[..., 0].size} pictures", flush=True)
-    model = Wav2Lip(WIDTH).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    listener = Listener(model.audio_encoder).to(device)
-    heard = args.folder / "listener.pt"
-    if not heard.is_file():
-        train_listener(listener, data, val, args.listen, device)
-        torch.save(listener.state_dict(), heard)
-    listener.load_state_dict(torch.load(heard, map_location=device, weights_only=True))
-    train_generator(model, listener, data, val, args.minutes, args.folder, device)
+    prepare(args.folder)
+    # Two processes with a core each are twice as fast as one with two cores as soon as anything else runs beside.
+    team = 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    torch.multiprocessing.spawn(train, (team, args.folder, args.listen, args.minutes), nprocs=team)
     draw_curves(args.folder / "log.csv", args.folder / "curves.png")
     if not args.keep:
         install(args.folder / "demo.safetensors")
         draw_curves(args.folder / "log.csv", ROOT / "training" / "demo_curves.png")
+
+
+def train(member: int, team: int, folder: Path, listen_minutes: float, minutes: float) -> None:
+    """One process of the team that trains; the first one also checks and writes."""
+    meeting = f"tcp://127.0.0.1:{PORT}"
+    distributed.init_process_group("gloo", init_method=meeting, rank=member, world_size=team)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(1)
+    torch.manual_seed(0)
+    data, val = prepare(folder)
+    model = Wav2Lip(WIDTH).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    listener = Listener(model.audio_encoder).to(device)
+    heard = folder / "listener.pt"
+    if member == 0 and not heard.is_file():
+        print(
+            f"{len(data.speech.starts) / 4800:.0f} minutes of speech, {data.sounds[..., 0].size} pictures", flush=True
+        )
+        torch.set_num_threads(team)
+        train_listener(listener, data, val, listen_minutes, device)
+        torch.set_num_threads(1)
+        torch.save(listener.state_dict(), heard)
+    distributed.barrier()
+    listener.load_state_dict(torch.load(heard, map_location=device, weights_only=True))
+    train_generator(model, listener, data, val, minutes, folder, device)
+    distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
