@@ -441,7 +441,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 @pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     """A 1080×1920 clip looped to five minutes against twenty seconds: within 150 MB."""
-    clip = make_clip(tmp_path / "tall.mp4", 50, size=(1080, 1920), options={"preset": "ultrafast", "crf": "35"})
+    # Ten frames a second, to have five minutes in fewer frames.
+    clip = make_clip(tmp_path / "tall.mp4", 50, 10, size=(1080, 1920), options={"preset": "ultrafast", "crf": "35"})
     boxes = write_boxes(tmp_path / "b.json", [(300, 400, 700, 900)] * 50)
     peaks_mb = []
     for seconds in (20, 300):
@@ -449,7 +450,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         run = [sys.executable, "-c", PEAK, *map(str, (clip, sound, tmp_path / "o.mp4", boxes))]
         answer = subprocess.run(run, capture_output=True, text=True, check=True)
         peaks_mb.append(int(answer.stdout))
-        assert probe(tmp_path / "o.mp4").duration_s == pytest.approx(seconds, abs=0.05)
+        assert probe(tmp_path / "o.mp4").duration_s == pytest.approx(seconds, abs=0.1)
     assert peaks_mb[1] - peaks_mb[0] < 150, f"{peaks_mb} MB"
 
 

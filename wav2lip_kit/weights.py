@@ -150,7 +150,7 @@ def _given_file(path: StrPath) -> Path:
 
 
 def _no_local_file(weights: WeightsEntry, problem: str | None) -> NoReturn:
-    fetch = f"run `wav2lip-kit weights fetch {weights.name}`" if weights.mirrors else "get the whole repository"
+    fetch = "get the whole repository" if weights.name == "demo" else f"run `wav2lip-kit weights fetch {weights.name}`"
     next_step = f"{fetch}{_or_instead(weights)}"
     if problem is not None:
         raise WeightsError(f"{problem}: delete it, or {next_step}")
