@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench demo-weights clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.txt constraints/cpu.txt
@@ -31,6 +31,12 @@ lint: setup
 
 bench: setup
 	$(BIN)/python scripts/bench.py $(CLIP)
+
+# Trains weights/demo.safetensors anew; see training/README.md.
+demo-weights: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints/cpu.txt $(PIP_ARGS) --editable ".[training]"
+	$(BIN)/python training/train_demo.py --folder build/demo_weights
+	$(BIN)/python training/evaluate.py
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .ruff_cache .hypothesis

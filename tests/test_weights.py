@@ -722,3 +722,14 @@ def test_id_follows_the_content(house: House, tmp_path: Path) -> None:
 def test_listing_loads_no_torch() -> None:
     code = "import sys, wav2lip_kit.weights as w; w.available_weights(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_safetensors_whose_header_length_looks_like_a_pickle(tmp_path: Path) -> None:
+    """The first byte of a safetensors file is the low byte of a length; it may be 0x80, with which pickles begin."""
+    path = tmp_path / "x.safetensors"
+    for padding in range(256):
+        save_file({"a": torch.ones(2)}, path, metadata={"pad": "x" * padding})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert checkpoints.read_state_dict(path)["a"].tolist() == [1, 1]

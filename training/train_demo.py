@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from scipy.spatial import KDTree
 from torch import Tensor, distributed, nn
 from torch.nn import functional
@@ -44,7 +44,6 @@ WIDTH = 0.25
 AUDIO_BATCH, BATCH = 256, 48
 RATE, AUDIO_SHARE = 2e-3, 0.15  # learning rate, and the part of it that the audio encoder gets in the second stage
 EMA = 0.998
-PORT = 29_531  # where the processes that train meet, on this machine
 NEIGHBOURS = 32  # sounds to choose from for every picture
 NEAR = np.array([2.0, 0.7, 1.0], np.float32)  # how much aperture, width and rounding count when sounds are matched
 MEDIA = (
@@ -98,8 +97,8 @@ def _recoloured(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     def each(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.concatenate([values, values]).astype(np.float32))
 
-    gamma = each(np.exp(rng.normal(0, 0.15, (size, 1, 1, 1))))
-    gain = each(rng.uniform(0.7, 1.1, (size, 1, 1, 1)) * rng.normal(1, 0.05, (size, 3, 1, 1)))
+    gamma = each(np.exp(rng.normal(0, 0.07, (size, 1, 1, 1))))
+    gain = each(rng.uniform(0.85, 1.1, (size, 1, 1, 1)) * rng.normal(1, 0.025, (size, 3, 1, 1)))
     mirror = each(rng.random((size, 1, 1, 1)) < 0.5) > 0
     return torch.where(mirror, pictures.flip(3), pictures).clamp_min(1e-4).pow(gamma).mul(gain).clamp(0, 1)
 
@@ -193,24 +192,45 @@ def hears(listener: Listener, val: Pairs) -> float:
     return float(np.corrcoef(said, val.speech.shapes[starts, 0])[0, 1])
 
 
-def mouth_weight() -> Tensor:
+def _mouth_area(device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Rows, and the place of the mouth, 0..1, both (96, 96)."""
+    y, x = (torch.arange(CROP_PX, device=device, dtype=torch.float32)[axes] for axes in ((..., None), (None, ...)))
+    return y + 0 * x, torch.exp(-(((x - 47.5) / 21) ** 4) - ((y - 71) / 14) ** 4)
+
+
+def mouth_weight(device: str) -> Tensor:
     """How much each pixel counts, (96, 96): the lower half more than the upper, the mouth most."""
-    y, x = np.mgrid[0:CROP_PX, 0:CROP_PX]
-    mouth = np.exp(-(((x - 47.5) / 21) ** 4) - ((y - 71) / 14) ** 4)
-    weight = 0.4 + 0.6 * (y >= CROP_PX // 2 - 2) + 4 * mouth
-    return torch.from_numpy((weight / weight.mean()).astype(np.float32))
+    rows, mouth = _mouth_area(device)
+    weight = 0.4 + 0.6 * (rows >= CROP_PX // 2 - 2) + 4 * mouth
+    return weight / weight.mean()
+
+
+def forgetful(reference: Tensor, rng: np.random.Generator) -> Tensor:
+    """Half of the references lose their mouth to a blur: whoever only copies has nothing to copy."""
+    _, core = _mouth_area(reference.device)
+    chosen = torch.from_numpy(rng.random((len(reference), 1, 1, 1)) < 0.5).to(reference.device)
+    blurred = functional.avg_pool2d(reference, 33, 1, 16, count_include_pad=False)
+    return torch.where(chosen, reference + core * (blurred - reference), reference)
+
+
+def where_copying_is_wrong(reference: Tensor, target: Tensor) -> Tensor:
+    """Where reference and target differ, (B, 1, 96, 96): 1 elsewhere, up to 7 there."""
+    difference = functional.avg_pool2d((target - reference).abs().mean(1, keepdim=True), 5, 1, 2)
+    return 1 + 6 * (difference / 0.08).clamp(0, 1)
 
 
 def picture_loss(made: Tensor, target: Tensor, weight: Tensor, sharpness: float) -> Tensor:
     """Weighted L1 of the pictures and of their slopes, at two scales; `sharpness` 0..1 adds the slopes' share."""
-    loss = (weight * (made - target).abs()).mean()
+    # The square lets a mouth be learned while colours are still wrong, where L1 sees nothing but the colours' sign.
+    difference = made - target
+    loss = (weight * (difference.abs() + 10 * difference**2)).mean()
     for scale in (1, 2):
         if scale == 2:
             made, target = functional.avg_pool2d(made, 2), functional.avg_pool2d(target, 2)
-            weight = functional.avg_pool2d(weight[None], 2)[0]
+            weight = functional.avg_pool2d(weight, 2)
         difference = made - target
-        down = (weight[1:] * (difference[:, :, 1:] - difference[:, :, :-1]).abs()).mean()
-        across = (weight[:, 1:] * (difference[..., 1:] - difference[..., :-1]).abs()).mean()
+        down = (weight[:, :, 1:] * (difference[:, :, 1:] - difference[:, :, :-1]).abs()).mean()
+        across = (weight[..., 1:] * (difference[..., 1:] - difference[..., :-1]).abs()).mean()
         loss = loss + (1 + sharpness) * (0.6 * down + (0.2 + 0.4 * sharpness) * across)
     return loss
 
@@ -238,8 +258,8 @@ class DeepTeacher(nn.Module):
         loss = torch.zeros((), device=target.device)
         for k, picture, shape in zip(self.STAGES, self.pictures, self.shapes, strict=True):
             features = self.features[k].float()
-            size = features.shape[-2:]
-            small, small_weight = (functional.adaptive_avg_pool2d(t, size) for t in (target, weight[None]))
+            size = (features.shape[-2], features.shape[-1])
+            small, small_weight = (functional.adaptive_avg_pool2d(t, size) for t in (target, weight))
             loss = loss + 0.3 * (small_weight * (picture(features) - small).abs()).mean()
             loss = loss + 0.3 * functional.smooth_l1_loss(shape(features).mean((2, 3)), shapes, beta=0.1)
         return loss
@@ -252,6 +272,10 @@ def train_generator(
     member, team = distributed.get_rank(), distributed.get_world_size()
     rng, clock, spent = np.random.default_rng(2 + 1000 * member), Clock(minutes), 0.0
     average = copy.deepcopy(model).eval().requires_grad_(False)
+    if (start := folder / "start.safetensors").is_file():
+        model.load_state_dict({k: t.float() for k, t in load_file(start).items()}, strict=False)
+    average.load_state_dict(model.state_dict())
+    torch.manual_seed(1)  # all members begin alike
     teacher = DeepTeacher(model).to(device)
     rest = [p for name, p in model.named_parameters() if not name.startswith("audio_encoder.")]
     optimizer = torch.optim.AdamW(
@@ -260,7 +284,7 @@ def train_generator(
         betas=(0.9, 0.98),
         weight_decay=1e-2,
     )
-    weight = mouth_weight().to(device)
+    everywhere = mouth_weight(device)
     fixed = [t.to(device) for t in val.batch(np.random.default_rng(3), 96)]
     model.train()
     step, saved_s, losses = 0, time.monotonic(), []
@@ -271,8 +295,9 @@ def train_generator(
             _set_rates(optimizer, [clock.rate(spent), clock.rate(spent) * AUDIO_SHARE])
             mel, reference, target, shapes = (t.to(device) for t in data.batch(rng, BATCH // team))
             with torch.autocast(device, torch.bfloat16):
-                made = model(mel, faces_of(reference, target))
+                made = model(mel, faces_of(forgetful(reference, rng), target))
                 said = listener(mel)
+            weight = everywhere * where_copying_is_wrong(reference, target)
             loss = picture_loss(made.float(), target, weight, min(1.0, max(0.0, 2 * spent - 0.6)))
             loss = loss + (1 - 0.8 * spent) * teacher(target, shapes, weight)
             loss = loss + 0.3 * functional.smooth_l1_loss(said.float(), shapes, beta=0.1)
@@ -402,9 +427,10 @@ def main() -> None:
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     prepare(args.folder)
+    (args.folder / "meeting").unlink(missing_ok=True)  # where the processes that train find one another
     # Two processes with a core each are twice as fast as one with two cores as soon as anything else runs beside.
     team = 1 if torch.cuda.is_available() else os.cpu_count() or 1
-    torch.multiprocessing.spawn(train, (team, args.folder, args.listen, args.minutes), nprocs=team)
+    torch.multiprocessing.spawn(train, (team, args.folder, args.listen, args.minutes), nprocs=team)  # pyright: ignore[reportPrivateImportUsage]
     draw_curves(args.folder / "log.csv", args.folder / "curves.png")
     if not args.keep:
         install(args.folder / "demo.safetensors")
@@ -413,8 +439,9 @@ def main() -> None:
 
 def train(member: int, team: int, folder: Path, listen_minutes: float, minutes: float) -> None:
     """One process of the team that trains; the first one also checks and writes."""
-    meeting = f"tcp://127.0.0.1:{PORT}"
-    distributed.init_process_group("gloo", init_method=meeting, rank=member, world_size=team)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder.resolve()}/meeting", rank=member, world_size=team
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(1)

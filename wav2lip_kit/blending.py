@@ -32,7 +32,7 @@ def crop_mask(paste: Paste = "mouth") -> np.ndarray:
         return np.ones((CROP_PX, CROP_PX), np.float32)
     y, x = np.mgrid[0:CROP_PX, 0:CROP_PX].astype(np.float32)
     # A superellipse from just under the nose bridge to the chin; distance 1 on its edge, the feather lies inside.
-    distance = (np.abs((x - 47.5) / 43) ** 2.5 + np.abs((y - 70) / 25.5) ** 2.5) ** (1 / 2.5)
+    distance = (np.abs((x - 47.5) / 38) ** 2.2 + np.abs((y - 70) / 25.5) ** 2.2) ** (1 / 2.2)
     inside = np.clip((1 - distance) / 0.30, 0, 1)
     return inside * inside * (3 - 2 * inside)
 

@@ -393,11 +393,11 @@ def looks_like(path: Path) -> str:
         return "an empty file"
     if head.startswith(b"PK\x03\x04"):
         return "a zip archive"
-    if head.startswith(b"\x80"):
-        return "a pickle"
     # safetensors: the length of a JSON header in 8 bytes, then the header
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:
         return "safetensors"
+    if head.startswith(b"\x80"):
+        return "a pickle"
     if _looks_like_html(head):
         return "a web page (HTML)"
     if head.startswith(b"version https://git-lfs"):
