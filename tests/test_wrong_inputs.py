@@ -294,7 +294,8 @@ def test_code_in_a_checkpoint_is_not_run(capsys: pytest.CaptureFixture[str]) -> 
 def test_named_weights_that_differ_from_the_published_are_refused(
     work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "weights_folders", lambda: (work,))
+    clone = weights.data_path("weights")  # the demo weights lie there
+    monkeypatch.setattr(weights, "weights_folders", lambda: (work, clone))
     words = ("wav2lip.pth' has 60 bytes, expected 435807851", "delete it", "weights fetch wav2lip", "--weights demo")
     fails_in_one_line("run talk.mp4 words.wav -o out.mp4", words, capsys)
     words = ("retinaface_mobilenet0.25.pth' has the sha256", "expected 2979b33ff", "delete it", "--detector haar")
