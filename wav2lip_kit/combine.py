@@ -15,6 +15,7 @@ from av.error import FFmpegError
 
 from .audio import AudioInfo, read_audio
 from .errors import RunError
+from .media import reason
 from .notices import notice
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -72,9 +73,7 @@ def combine_parts(
                 if packet.stream is video:
                     on_packet()
     except (FFmpegError, OSError) as error:
-        raise RunError(
-            f"cannot write {str(out)!r}: {getattr(error, 'strerror', None) or error}; is the disk full?"
-        ) from error
+        raise RunError(f"cannot write {str(out)!r}: {reason(error)}; is the disk full?") from error
 
 
 def _video_packets(parts: Sequence[Path], video: Any, end_pts: int, time_base: Fraction) -> Iterator[tuple[float, Any]]:

@@ -313,7 +313,7 @@ class Project:
         """
         tracks = tracks or self.track(progress=progress)
         with self._stage("sync"):
-            mel, audio_s = self._mel()
+            mel, audio_s = self._mel
             plan = self._plan(tracks, audio_s)
             folder = self.folder / "segments"
             folder.mkdir(exist_ok=True)
@@ -346,6 +346,7 @@ class Project:
         with self._stage("weights"):
             return LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
 
+    @cached_property
     def _mel(self) -> tuple[np.ndarray, float]:
         """The mel spectrogram (80, n) of the new audio and its length in seconds."""
         start_s, end_s = parse_trim(self.settings.trim_audio)
@@ -357,11 +358,12 @@ class Project:
             )
         return mel, audio_s
 
-    def combine(self, out: StrPath | None = None, *, progress: bool = True) -> Path:
+    def combine(self, out: StrPath | None = None, *, tracks: Tracks | None = None, progress: bool = True) -> Path:
         """Join the parts and the new audio to final_video.mp4, with report.json beside it.
 
         Args:
             out: Where to put a copy of the result; its report is put beside it as NAME.report.json.
+            tracks: Of `track`, which is run when None.
             progress: Show a bar.
 
         Returns:
@@ -372,9 +374,9 @@ class Project:
         """
         if out is not None:
             check_out(Path(out), self.video.path, self.audio.path)
-        tracks = self.track(progress=progress)
+        tracks = tracks or self.track(progress=progress)
         with self._stage("combine"):
-            plan = self._plan(tracks, self._mel()[1])
+            plan = self._plan(tracks, self._mel[1])
             missing = [p for p in plan.paths if not p.is_file()]
             if missing:
                 raise ProjectError(
@@ -431,7 +433,7 @@ class Project:
             if self.settings.segments or not self.segments_path.is_file():
                 self.suggest(tracks)
             self.sync(syncer=syncer, tracks=tracks, progress=progress)
-            return self.combine(out, progress=progress)
+            return self.combine(out, tracks=tracks, progress=progress)
 
     def _check_disk(self) -> None:
         pixels = self.video.width_px * self.video.height_px * float(self.video.rate) * self.video.duration_s
