@@ -22,17 +22,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm.auto import tqdm
 
-from .audio import AudioInfo, probe_audio, write_mel
+from .audio import AudioInfo, probe_audio
 from .checkpoints import weights_id
 from .combine import combine_parts
 from .errors import FaceError, InputError, ProjectError
 from .faces.detectors import FaceDetector, load_detector
 from .faces.presence import suggest_segments
-from .faces.speakers import speaker_boxes
-from .faces.tracking import TrackConfig, Tracks, track_faces
+from .faces.speakers import Face, check_speaker, speaker_face
+from .faces.tracking import TRACKS_VERSION, TrackConfig, Tracks, track_faces
 from .files import (
     StrPath,
     bring,
@@ -49,11 +48,12 @@ from .files import (
 from .frames import Encoding
 from .media import VideoInfo, check_whole, probe
 from .notices import collect_notices, notice
-from .plan import Plan, make_plan, mouth_regions
+from .plan import Plan, make_plan, mouth_regions, part_start_s
 from .provenance import build_report, provenance_comment
 from .segment_files import read_segments, write_segments
 from .segments import Segment, Segments
 from .settings import Settings, make_settings, parse_trim, stored_settings, told_settings
+from .sounds import Sound, load_sound, segment_sounds
 from .sync import LipSyncer, pick_device, render
 from .timeline import PartReader
 from .timing import format_time, snap_rate
@@ -226,8 +226,16 @@ class Project:
                 f"{format_time(self.audio.duration_s)}: give an earlier start"
             )
         typed = self.settings.typed_segments()
-        if typed is not None and self.video.duration_s:
-            typed.check_within(self.video.duration_s)
+        if typed is not None:
+            self._check_segments(typed)
+
+    def _check_segments(self, segments: Segments) -> None:
+        """What can be known of segments before the long work: their times, speakers and audio."""
+        if self.video.duration_s:
+            segments.check_within(self.video.duration_s)
+        for speaker in {s.speaker for s in segments if s.speaker}:
+            check_speaker(speaker)
+        segment_sounds(segments, self.folder)
 
     # ── keys ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,10 +244,6 @@ class Project:
         info = self.video
         return key_of(content_id(info.path), info.start_s, info.end_s, str(info.rate), info.duration_s)
 
-    @cached_property
-    def _audio_key(self) -> str:
-        return key_of(content_id(self.audio.path), self.settings.trim_audio)
-
     # ── stages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def track(self, *, detector: FaceDetector | None = None, progress: bool = True) -> Tracks:
@@ -247,7 +251,7 @@ class Project:
         with self._stage("track"):
             detector = detector or load_detector(self.settings.detector, device=pick_device(self.settings.device))
             config = TrackConfig()
-            path = self.folder / f"tracks-{key_of(self._video_key, detector.name, config)}.npz"
+            path = self.folder / f"tracks-{key_of(self._video_key, detector.name, config, TRACKS_VERSION)}.npz"
             if path.is_file():
                 return Tracks.load(path)
             tracks = track_faces(self.video, detector, config, progress=progress)
@@ -268,7 +272,7 @@ class Project:
         elif self.settings.segments == "all":
             segments = Segments([Segment(0.0, tracks.end_s)])
         else:
-            segments = suggest_segments(tracks, self._speaker_boxes(tracks))
+            segments = suggest_segments(tracks, self._face(tracks), self.settings.presence)
             if not segments:
                 raise FaceError(
                     f"the face of speaker {self.settings.speaker!r} is nowhere large enough for long enough in "
@@ -277,25 +281,28 @@ class Project:
         self.segments = segments
         return segments
 
-    def _speaker_boxes(self, tracks: Tracks) -> np.ndarray:
-        if not tracks.tracks and not names_file(self.settings.speaker):
+    def _face(self, tracks: Tracks, speaker: str = "") -> Face:
+        """The face of a speaker that a segment names; of the job's own where it names none."""
+        speaker = speaker or self.settings.speaker
+        if not tracks.tracks and not names_file(speaker):
             raise FaceError(
                 f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
                 "give a video that shows the speaker's face, or try another --detector"
             )
-        return speaker_boxes(tracks, self.settings.speaker)
+        return speaker_face(tracks, speaker)
 
-    def _plan(self, tracks: Tracks, audio_s: float) -> Plan:
+    def _plan(self, tracks: Tracks) -> Plan:
+        segments = self.segments
+        sounds = {n: load_sound(info, self.folder) for n, info in segment_sounds(segments, self.folder).items()}
         return make_plan(
             self.video,
             tracks,
-            self.segments,
-            self._speaker_boxes(tracks),
-            audio_s,
+            segments,
+            {name: self._face(tracks, name) for name in {"", *(s.speaker for s in segments)}},
+            {"": self._sound, **sounds},
             self.settings,
             folder=self.folder / "segments",
             video_key=self._video_key,
-            audio_key=self._audio_key,
         )
 
     def sync(
@@ -313,8 +320,7 @@ class Project:
         """
         tracks = tracks or self.track(progress=progress)
         with self._stage("sync"):
-            mel, audio_s = self._mel
-            plan = self._plan(tracks, audio_s)
+            plan = self._plan(tracks)
             folder = self.folder / "segments"
             folder.mkdir(exist_ok=True)
             for stale in set(folder.iterdir()) - set(plan.paths):
@@ -328,14 +334,15 @@ class Project:
                         continue
                     if syncer is None and part.is_face:
                         syncer = self._load_syncer()
+                    sound, start_s = plan.sound(part_start_s(tracks, part), self._sound)
                     with replace_when_whole(path) as unfinished:
                         render(
-                            ((frame, plan.box(part, index)) for index, frame in reader.read(part)),
+                            ((frame, plan.crop_matrix(part, index)) for index, frame in reader.read(part)),
                             self.video,
                             unfinished,
                             syncer,
-                            mel,
-                            shift_s=self.settings.shift_ms / 1000,
+                            sound.mel,
+                            shift_s=self.settings.shift_ms / 1000 - start_s,
                             paste=self.settings.paste,  # type: ignore[arg-type]
                             encoding=Encoding(crf=self.settings.crf),
                             on_frame=bar.update,
@@ -347,16 +354,9 @@ class Project:
             return LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
 
     @cached_property
-    def _mel(self) -> tuple[np.ndarray, float]:
-        """The mel spectrogram (80, n) of the new audio and its length in seconds."""
-        start_s, end_s = parse_trim(self.settings.trim_audio)
-        mel, audio_s = write_mel(self.audio.path, self.folder / "mel.f32", start_s=start_s, end_s=end_s)
-        if audio_s == 0:
-            raise InputError(
-                f"{self.audio.name} has no sound in {self.settings.trim_audio!r}: "
-                f"it lasts {format_time(self.audio.duration_s, decimals=1)}"
-            )
-        return mel, audio_s
+    def _sound(self) -> Sound:
+        """The new audio."""
+        return load_sound(self.audio, self.folder, *parse_trim(self.settings.trim_audio))
 
     def combine(self, out: StrPath | None = None, *, tracks: Tracks | None = None, progress: bool = True) -> Path:
         """Join the parts and the new audio to final_video.mp4, with report.json beside it.
@@ -376,26 +376,24 @@ class Project:
             check_out(Path(out), self.video.path, self.audio.path)
         tracks = tracks or self.track(progress=progress)
         with self._stage("combine"):
-            plan = self._plan(tracks, self._mel[1])
+            plan = self._plan(tracks)
             missing = [p for p in plan.paths if not p.is_file()]
             if missing:
                 raise ProjectError(
                     f"{len(missing)} of {len(plan.paths)} parts are not rendered yet: "
                     f"run `wav2lip-kit sync --project {self.folder}`"
                 )
-            start_s, end_s = parse_trim(self.settings.trim_audio)
             with (
                 replace_when_whole(self.final_path) as unfinished,
                 tqdm(total=plan.n_frames, desc="combine", unit="frame", disable=not progress, leave=False) as bar,
             ):
                 combine_parts(
                     plan.paths,
-                    self.audio,
+                    self._sound,
                     unfinished,
                     end_pts=plan.end_pts,
                     time_base=tracks.time_base,
-                    audio_start_s=start_s,
-                    audio_end_s=end_s,
+                    inserts=plan.inserts,
                     comment=provenance_comment(self.video.kind),
                     on_packet=bar.update,
                 )
@@ -428,6 +426,8 @@ class Project:
             check_out(Path(out), self.video.path, self.audio.path)
         self._check_disk()
         with collect_notices():  # so that no stage repeats what another has said
+            if not self.settings.segments and self.segments_path.is_file():
+                self._check_segments(self.segments)
             syncer = self._load_syncer()
             tracks = self.track(progress=progress)
             if self.settings.segments or not self.segments_path.is_file():
