@@ -29,8 +29,10 @@ from .checkpoints import weights_id
 from .combine import combine_parts
 from .errors import FaceError, InputError, ProjectError
 from .faces.detectors import FaceDetector, load_detector
+from .faces.people import find_people
 from .faces.presence import suggest_segments
 from .faces.speakers import Face, check_speaker, speaker_face
+from .faces.talking import TALKING_VERSION, talking_seconds
 from .faces.tracking import TRACKS_VERSION, TrackConfig, Tracks, track_faces
 from .files import (
     StrPath,
@@ -272,7 +274,7 @@ class Project:
         elif self.settings.segments == "all":
             segments = Segments([Segment(0.0, tracks.end_s)])
         else:
-            segments = suggest_segments(tracks, self._face(tracks), self.settings.presence)
+            segments = suggest_segments(tracks, self.face(tracks), self.settings.presence)
             if not segments:
                 raise FaceError(
                     f"the face of speaker {self.settings.speaker!r} is nowhere large enough for long enough in "
@@ -281,15 +283,40 @@ class Project:
         self.segments = segments
         return segments
 
-    def _face(self, tracks: Tracks, speaker: str = "") -> Face:
-        """The face of a speaker that a segment names; of the job's own where it names none."""
+    def talking(self, tracks: Tracks | None = None, *, progress: bool = True) -> dict[str, float]:
+        """How long each person talks in the video's own sound, seconds by name; taken from the folder when it is there.
+
+        Empty where that cannot be told, with a notice.
+        """
+        tracks = tracks or self.track(progress=progress)
+        key = key_of(self._video_key, TALKING_VERSION, *(t.boxes_xyxy for t in tracks.tracks))
+        path = self.folder / f"talking-{key}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        with self._stage("talking"):
+            try:
+                talks_s = talking_seconds(self.video, tracks, find_people(tracks), progress=progress)
+            except InputError as error:
+                notice(f"who talks cannot be told, the largest face is synced: {error}")
+                return {}
+            if not any(talks_s.values()):
+                notice(f"nobody in {self.video.name} is seen to talk when there is sound; the largest face is synced")
+        write_text_atomic(path, json.dumps(talks_s, indent=2) + "\n")
+        return talks_s
+
+    def face(self, tracks: Tracks, speaker: str = "") -> Face:
+        """The face of a speaker in every frame; of the job's own speaker where `speaker` is empty.
+
+        Raises:
+            FaceError: If there is no face, or not this one.
+        """
         speaker = speaker or self.settings.speaker
         if not tracks.tracks and not names_file(speaker):
             raise FaceError(
                 f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
                 "give a video that shows the speaker's face, or try another --detector"
             )
-        return speaker_face(tracks, speaker)
+        return speaker_face(tracks, speaker, self.talking(tracks) if speaker == "talking" else None)
 
     def _plan(self, tracks: Tracks) -> Plan:
         segments = self.segments
@@ -298,7 +325,7 @@ class Project:
             self.video,
             tracks,
             segments,
-            {name: self._face(tracks, name) for name in {"", *(s.speaker for s in segments)}},
+            {name: self.face(tracks, name) for name in {"", *(s.speaker for s in segments)}},
             {"": self._sound, **sounds},
             self.settings,
             folder=self.folder / "segments",

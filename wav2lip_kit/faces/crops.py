@@ -60,7 +60,7 @@ def crop_matrix(box_xyxy: np.ndarray, roll_rad: float = 0.0) -> np.ndarray:
 def cut_crop(frame: Frame, matrix: np.ndarray, color: ColorTags) -> np.ndarray:
     """Cut the crop of one frame: (96, 96, 3) uint8 BGR. Outside the picture its edge pixels go on."""
     y, u, v = (
-        _warp(np.ascontiguousarray(plane), matrix if index == 0 else for_chroma(matrix))
+        warp(np.ascontiguousarray(plane), matrix if index == 0 else for_chroma(matrix))
         for index, plane in enumerate(frame.planes)
     )
     return planes_to_bgr(y, u, v, frame_matrices(frame, color)[0])
@@ -76,11 +76,11 @@ def shifted(matrix: np.ndarray, x0: float, y0: float) -> np.ndarray:
     return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ [x0, y0]])
 
 
-def _warp(plane: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Warp to the crop; a large face is first averaged down, so that fine texture does not alias."""
+def warp(plane: np.ndarray, matrix: np.ndarray, side_px: int = CROP_PX) -> np.ndarray:
+    """Warp to a crop of this side; a large face is first averaged down, so that fine texture does not alias."""
     shrink = int(1 / max(1e-6, np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
     if shrink >= 2:
-        corners = _inverse(matrix) @ np.array([[0, CROP_PX, 0, CROP_PX], [0, 0, CROP_PX, CROP_PX], [1, 1, 1, 1]])
+        corners = _inverse(matrix) @ np.array([[0, side_px, 0, side_px], [0, 0, side_px, side_px], [1] * 4])
         height, width = plane.shape
         x0, y0 = (max(0, int(v) // shrink * shrink - 2 * shrink) for v in corners.min(axis=1))
         x1, y1 = (int(v) + 2 * shrink for v in corners.max(axis=1))
@@ -92,7 +92,7 @@ def _warp(plane: np.ndarray, matrix: np.ndarray) -> np.ndarray:
             # original = shrink·small + (shrink − 1)/2 + corner
             offset = np.array([x0, y0]) + (shrink - 1) / 2
             matrix = shifted(matrix, *offset) * [shrink, shrink, 1]
-    return cv2.warpAffine(plane, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(plane, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:

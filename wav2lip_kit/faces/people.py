@@ -31,7 +31,7 @@ class Person:
     """Somebody seen in the video.
 
     Attributes:
-        name: `person-1` is on screen the most (picture area summed over time), and so on.
+        name: `person-1` is seen the most (face size summed over time), and so on.
         tracks: In the order of time.
         screen_s: How long the face is seen, seconds.
     """
@@ -47,7 +47,7 @@ class Person:
 
 
 def find_people(tracks: Tracks) -> tuple[Person, ...]:
-    """Everybody seen in a video, those who are on screen the most first."""
+    """Everybody seen in a video, those who are seen the most first."""
     groups: list[list[int]] = [[i] for i in range(len(tracks.tracks))]
     of = list(range(len(groups)))
     for i, j in _alike(tracks):
@@ -58,7 +58,7 @@ def find_people(tracks: Tracks) -> tuple[Person, ...]:
         for k in second:
             of[k] = of[i]
     kept = [sorted(groups[g]) for g in sorted(set(of))]
-    kept.sort(key=lambda group: -sum(tracks.tracks[i].area for i in group))
+    kept.sort(key=lambda group: -sum(_size_px(tracks.tracks[i]).sum() for i in group))
     frame_s = (tracks.end_s - float(tracks.times_s[0])) / tracks.n_frames
     return tuple(
         Person(
@@ -92,6 +92,11 @@ def _at_once(a: Track, b: Track) -> bool:
     return a.start < b.stop and b.start < a.stop
 
 
+def _size_px(track: Track) -> np.ndarray:
+    """(n,) the side of a square as large as the box."""
+    return np.sqrt(np.prod(track.boxes_xyxy[:, 2:] - track.boxes_xyxy[:, :2], axis=1))
+
+
 def thumbnails(info: VideoInfo, tracks: Tracks, people: Sequence[Person]) -> list[np.ndarray]:
     """A picture of each person's face, where it is large and well seen: (112, 112, 3) uint8 BGR."""
     return [_thumbnail(info, tracks, person) for person in people]
@@ -99,8 +104,7 @@ def thumbnails(info: VideoInfo, tracks: Tracks, people: Sequence[Person]) -> lis
 
 def _thumbnail(info: VideoInfo, tracks: Tracks, person: Person) -> np.ndarray:
     track = max(person.tracks, key=lambda t: t.area)
-    sizes_px = np.linalg.norm(track.boxes_xyxy[:, 2:] - track.boxes_xyxy[:, :2], axis=1)
-    best = int(np.argmax(track.scores * sizes_px))
+    best = int(np.argmax(track.scores * _size_px(track)))
     picture = frame_to_bgr(next(read_frames(info, int(tracks.pts[track.start + best]))), info.color)
     x0, y0, x1, y1 = (float(v) for v in track.boxes_xyxy[best])
     scale = THUMBNAIL_PX / (1.5 * max(x1 - x0, y1 - y0))

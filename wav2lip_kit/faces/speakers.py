@@ -1,6 +1,6 @@
 """Whom to sync: from all tracks of a video to the face of one speaker.
 
-largest       the person who takes up most of the picture, over the whole video
+largest       the person whose face is seen the most, by size and time, over the whole video
 talking       the person who talks in the video's own sound, see `talking`; the largest where that cannot be told
 person-2      this one of the people found, see `people`; several for one: person-1+person-3
 X,Y@T         the person under this point at this time (0:12, 75 s, …)
