@@ -268,7 +268,7 @@ class Project:
         elif self.settings.segments == "all":
             segments = Segments([Segment(0.0, tracks.end_s)])
         else:
-            segments = suggest_segments(tracks, self._speaker_boxes(tracks))
+            segments = self.suggestions(tracks)
             if not segments:
                 raise FaceError(
                     f"the face of speaker {self.settings.speaker!r} is nowhere large enough for long enough in "
@@ -277,7 +277,20 @@ class Project:
         self.segments = segments
         return segments
 
-    def _speaker_boxes(self, tracks: Tracks) -> np.ndarray:
+    def suggestions(self, tracks: Tracks) -> Segments:
+        """Where the speaker's face is large enough for long enough to be synced; writes nothing.
+
+        Raises:
+            FaceError: If there is no face at all, or no such speaker.
+        """
+        return suggest_segments(tracks, self.speaker_boxes(tracks))
+
+    def speaker_boxes(self, tracks: Tracks) -> np.ndarray:
+        """The box of the speaker in every frame: (T, 4) float32, NaN where the face is not seen.
+
+        Raises:
+            FaceError: If there is no face at all, or no such speaker.
+        """
         if not tracks.tracks and not names_file(self.settings.speaker):
             raise FaceError(
                 f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
@@ -290,7 +303,7 @@ class Project:
             self.video,
             tracks,
             self.segments,
-            self._speaker_boxes(tracks),
+            self.speaker_boxes(tracks),
             audio_s,
             self.settings,
             folder=self.folder / "segments",
