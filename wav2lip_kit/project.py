@@ -298,13 +298,18 @@ class Project:
             )
         return speaker_boxes(tracks, self.settings.speaker)
 
-    def _plan(self, tracks: Tracks, audio_s: float) -> Plan:
+    def plan(self, tracks: Tracks) -> Plan:
+        """What has to be rendered for the segments and settings as they are now; renders nothing.
+
+        Raises:
+            InputError: As `make_plan`, and if there are no segments yet.
+        """
         return make_plan(
             self.video,
             tracks,
             self.segments,
             self.speaker_boxes(tracks),
-            audio_s,
+            self.mel[1],
             self.settings,
             folder=self.folder / "segments",
             video_key=self._video_key,
@@ -326,8 +331,7 @@ class Project:
         """
         tracks = tracks or self.track(progress=progress)
         with self._stage("sync"):
-            mel, audio_s = self._mel
-            plan = self._plan(tracks, audio_s)
+            mel, plan = self.mel[0], self.plan(tracks)
             folder = self.folder / "segments"
             folder.mkdir(exist_ok=True)
             for stale in set(folder.iterdir()) - set(plan.paths):
@@ -340,7 +344,7 @@ class Project:
                         bar.update(part.last - part.first)
                         continue
                     if syncer is None and part.is_face:
-                        syncer = self._load_syncer()
+                        syncer = self.load_syncer()
                     with replace_when_whole(path) as unfinished:
                         render(
                             ((frame, plan.box(part, index)) for index, frame in reader.read(part)),
@@ -355,12 +359,13 @@ class Project:
                         )
             return plan.paths
 
-    def _load_syncer(self) -> LipSyncer:
+    def load_syncer(self) -> LipSyncer:
+        """The network of the settings' weights, fetched where they are not here yet."""
         with self._stage("weights"):
             return LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
 
     @cached_property
-    def _mel(self) -> tuple[np.ndarray, float]:
+    def mel(self) -> tuple[np.ndarray, float]:
         """The mel spectrogram (80, n) of the new audio and its length in seconds."""
         start_s, end_s = parse_trim(self.settings.trim_audio)
         mel, audio_s = write_mel(self.audio.path, self.folder / "mel.f32", start_s=start_s, end_s=end_s)
@@ -389,7 +394,7 @@ class Project:
             check_out(Path(out), self.video.path, self.audio.path)
         tracks = tracks or self.track(progress=progress)
         with self._stage("combine"):
-            plan = self._plan(tracks, self._mel[1])
+            plan = self.plan(tracks)
             missing = [p for p in plan.paths if not p.is_file()]
             if missing:
                 raise ProjectError(
@@ -441,7 +446,7 @@ class Project:
             check_out(Path(out), self.video.path, self.audio.path)
         self._check_disk()
         with collect_notices():  # so that no stage repeats what another has said
-            syncer = self._load_syncer()
+            syncer = self.load_syncer()
             tracks = self.track(progress=progress)
             if self.settings.segments or not self.segments_path.is_file():
                 self.suggest(tracks)
