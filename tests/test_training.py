@@ -170,7 +170,7 @@ def test_a_run_that_gets_nowhere_stops_early(tmp_path, folder, tiny, monkeypatch
 
     monkeypatch.setattr(training._Run, "_step", step)
     result = learn(tmp_path / "a.safetensors", folder, tiny, minutes=0.2)
-    assert training.WARM_STEPS < result.steps
+    assert result.steps > training.WARM_STEPS
     assert result.minutes < 0.15
     assert result.error_after == result.error_before
 
