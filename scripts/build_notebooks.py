@@ -7,8 +7,8 @@
 The address is kept in one place, `[project.urls] Repository` of pyproject.toml. From there it goes into the badges and
 setup cells of the notebooks, and into the badges of the README.
 
-A source is a percent script, as Jupytext reads it. A line `# include NAME / TITLE` stands for the cell of another source
-that has this title, so that a cell that several notebooks share is written once.
+A source is a percent script, as Jupytext reads it. A line `# include NAME / TITLE` stands for the cell of another
+source that has this title, so that a cell that several notebooks share is written once.
 """
 
 from __future__ import annotations

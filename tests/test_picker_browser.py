@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from clips import make_clip, make_sound, write_boxes
 
-from wav2lip_kit import Project, Segment, Segments, data_path
+from wav2lip_kit import Project
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = [name for name in ("jupyterlab", "playwright", "anywidget") if importlib.util.find_spec(name) is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 from base64 import b64encode
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ from .audio import SAMPLE_RATE_HZ, read_audio
 from .errors import FaceError
 from .faces.presence import face_presence
 from .faces.tracking import Tracks
-from .media import probe
+from .media import probe, read_image_bgr
 from .previews import MOST_S, compare_sides, measure_result, preview_result, preview_source, try_sync
 from .project import Project
 from .settings import parse_trim
 from .timing import format_time, parse_time
+from .training import TrainResult
 from .widgets.preview import make_preview, read_still
 
 MOST_SHOWN_BYTES = 8_000_000
@@ -124,12 +126,37 @@ def show_quality(project: Project) -> HTML:
     return show_table(rows, said)
 
 
-def show_table(rows: Sequence[Sequence[str]], said: str = "") -> HTML:
-    """A table of HTML cells, with a line below it."""
+def show_training(result: TrainResult) -> HTML:
+    """The error of the held-out mouth before and after, and its way down."""
+    rows = [
+        ["before", f"{result.error_before:.2f}"],
+        ["after", f"<b>{result.error_after:.2f}</b>"],
+        ["after, with the wrong sound", f"{result.error_wrong_audio:.2f}"],
+    ]
+    said = f"Mean difference in levels of 0 to 255, after {result.steps} steps in {result.minutes:.1f} minutes."
+    with result.curves.open(encoding="utf-8") as file:
+        checks = [(float(row["minutes"]), float(row["mouth_error"])) for row in csv.DictReader(file)]
+    return show_table(rows, said, _curve(checks))
+
+
+def _curve(points: Sequence[tuple[float, float]]) -> str:
+    """A line through (x, y) points, from the smallest x and y to the largest."""
+    x, y = np.array(points).T
+    across = 400 * (x - x.min()) / max(1e-9, np.ptp(x))
+    down = 4 + 92 * (y.max() - y) / max(1e-9, np.ptp(y))
+    line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
+    return (
+        '<svg viewBox="0 0 400 100" style="display:block;width:100%;max-width:400px;border-bottom:1px solid #8888">'
+        f'<polyline points="{line}" fill="none" stroke="#3d8bd9" stroke-width="2"/></svg>'
+    )
+
+
+def show_table(rows: Sequence[Sequence[str]], said: str = "", below: str = "") -> HTML:
+    """A table of HTML cells, with a line of text and more HTML below it."""
     style = "text-align:left;vertical-align:top;padding:4px 18px 4px 0"
     body = "".join("<tr>" + "".join(f'<td style="{style}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
-    below = f'<div style="max-width:{WIDTH_PX}px;opacity:.75">{html.escape(said)}</div>' if said else ""
-    return HTML(f'<table style="max-width:{WIDTH_PX}px;border-collapse:collapse">{body}</table>{below}')
+    line = f'<div style="max-width:{WIDTH_PX}px;opacity:.75">{html.escape(said)}</div>' if said else ""
+    return HTML(f'<table style="max-width:{WIDTH_PX}px;border-collapse:collapse">{body}</table>{line}{below}')
 
 
 # ── the timeline ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,7 +187,7 @@ def show_segments(project: Project) -> HTML:
 
 def _strip(thumbs: Path, n_thumbs: int) -> bytes:
     """A few of the thumbnails, side by side, as JPEG."""
-    tiles = np.split(cv2.imdecode(np.fromfile(thumbs, np.uint8), cv2.IMREAD_COLOR), n_thumbs, axis=1)
+    tiles = np.split(read_image_bgr(thumbs), n_thumbs, axis=1)
     wanted = ((np.arange(PICTURES) + 0.5) * n_thumbs / PICTURES).astype(int)
     return cv2.imencode(".jpg", np.hstack([tiles[k] for k in wanted]))[1].tobytes()
 

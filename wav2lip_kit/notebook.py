@@ -26,6 +26,7 @@ from .figures import (
     show_segments,
     show_source,
     show_table,
+    show_training,
     show_try,
 )
 from .files import StrPath, link_or_copy, replace_when_whole
@@ -35,6 +36,7 @@ from .previews import compare_sides, export_comparison
 from .project import Project, report_beside
 from .sync import pick_device
 from .timing import format_time, parse_time
+from .training import TrainResult, train
 from .weights import available_weights, find_weights, named_entry
 from .widgets import pick_timestamps
 
@@ -44,6 +46,7 @@ __all__ = [
     "create_project",
     "example",
     "export",
+    "finetune",
     "get_audio",
     "get_video",
     "hand_over",
@@ -57,11 +60,13 @@ __all__ = [
     "show_result",
     "show_segments",
     "show_source",
+    "show_training",
     "show_try",
     "sync",
 ]
 
 HOME = "wav2lip_projects"
+EXAMPLE_MINUTES = 0.05
 DRIVE = Path("/content/drive/MyDrive")
 STOPPED = "Stopped. What is finished is kept: run this cell again, and it goes on from there."
 
@@ -217,6 +222,26 @@ def combine(project: Project) -> Path:
     final = project.combine()
     print(f"{final.resolve()}  ({final.stat().st_size / 1e6:.1f} MB)")
     return final
+
+
+def finetune(home: Path, videos: str = "", *, init: str, minutes: float) -> TrainResult:
+    """Teach weights one person's mouth: my_weights.safetensors in `home`. Interrupt it at any time, as `sync`.
+
+    Args:
+        home: Of `begin`.
+        videos: A folder of videos, or one; empty for the bundled example, from which it learns for seconds only.
+        init: The weights to start from.
+        minutes: How long to learn.
+    """
+    result = train(
+        videos.strip() or example()[0],
+        home / "my_weights.safetensors",
+        init=init,
+        folder=home / "finetune",
+        minutes=minutes if videos.strip() else EXAMPLE_MINUTES,
+    )
+    print(f"{result.path.resolve()}  ({result.path.stat().st_size / 1e6:.0f} MB)")
+    return result
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────────────────────────────
