@@ -499,6 +499,7 @@ function buildPage(el, scene) {
     page.help,
   );
   page.root.style.setProperty("--w2l-timeline", `${HEIGHT}px`);
+  page.root.style.setProperty("--w2l-shape", `${scene.width_px} / ${scene.height_px}`);
   el.append(page.root);
   return page;
 }

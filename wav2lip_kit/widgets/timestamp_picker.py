@@ -74,7 +74,7 @@ class TimestampPicker(anywidget.AnyWidget):
             suggestions=_rows(suggestions),
             scene={
                 "name": project.video.name,
-                "width_px": project.video.width_px,
+                "width_px": float(project.video.width_px * project.video.sample_aspect),  # as it is shown
                 "height_px": project.video.height_px,
                 "end_s": tracks.end_s,
                 "cuts_s": tracks.times_s[tracks.cuts].tolist(),
