@@ -45,7 +45,7 @@ CAMERA_MARGIN = 1.06  # pictures are drawn this much larger, so that the camera 
 
 def main() -> None:
     first, phonemes = say_all(FIRST_WORDS, VOICE, words_per_minute=158, pitch=52)
-    new, _ = say_all(NEW_WORDS, NEW_VOICE, words_per_minute=160, pitch=48)
+    new, new_phonemes = say_all(NEW_WORDS, NEW_VOICE, words_per_minute=160, pitch=48)
     times_s = np.arange(int(DURATION_S * RATE)) / float(RATE)
     mouths = mouth_track(phonemes, times_s)
     write_video(HERE / "presenter.mp4", frames_bgr(times_s, mouths), first)
@@ -60,13 +60,19 @@ def main() -> None:
         "faces": faces,
         "first_words": {"voice": VOICE, "said": [{"start_s": t, "text": text} for t, text in FIRST_WORDS]},
         "new_words": {"voice": NEW_VOICE, "said": [{"start_s": t, "text": text} for t, text in NEW_WORDS]},
-        "apertures": [round(m.aperture, 3) if has_face(t) else None for t, m in zip(times_s, mouths, strict=True)],
+        "apertures": apertures(times_s, mouths),
+        "new_apertures": apertures(times_s, mouth_track(new_phonemes, times_s)),
     }
     (HERE / "example.json").write_text(json.dumps(truth, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for name in ("presenter.mp4", "new_words.flac", "example.json"):
         print(f"{name}: {(HERE / name).stat().st_size / 1e3:.0f} kB")
     stretches = ", ".join(f"{a:g}-{b:g} s" for a, b in FACE_S)
     print(f"{DURATION_S:g} s at {RATE} fps, {SIZE_PX[0]}x{SIZE_PX[1]}, face in {stretches}")
+
+
+def apertures(times_s: np.ndarray, mouths: list[Mouth]) -> list[float | None]:
+    """Of every frame; None where no face is."""
+    return [round(m.aperture, 3) if has_face(t) else None for t, m in zip(times_s, mouths, strict=True)]
 
 
 def has_face(time_s: float) -> bool:

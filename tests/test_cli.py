@@ -130,7 +130,6 @@ def test_run_leaves_the_result_and_its_report_only(work: Path, capsys: pytest.Ca
     assert {path.name for path in work.iterdir()} - before == {"out.mp4", "out.report.json"}
     printed = capsys.readouterr()
     assert printed.out == "out.mp4\n"
-    assert "notice: the demo weights are not trained" in printed.err or weights.find_local("demo")
     report = json.loads((work / "out.report.json").read_text())
     assert (report["frames"], report["frames_synced"]) == (N, 4)
     source, result = ([f.planes[0] * 1.0 for f in read_frames(probe(p))] for p in ("talk.mp4", "out.mp4"))
@@ -176,7 +175,6 @@ def test_stage_by_stage_gives_the_same_as_run(capsys: pytest.CaptureFixture[str]
     for report in reports:
         del report["made_at"]
         report["notices"].sort()
-    assert reports[0]["notices"] or weights.find_local("demo")
     assert reports[0] == reports[1]
 
 

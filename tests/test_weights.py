@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import pickle
 import re
@@ -508,7 +507,7 @@ def test_every_format_loads_to_the_same_output(
     assert state.keys() == generator.state_dict().keys()
     model = checkpoints.load_generator(path)
     assert not model.training and model.width == generator.width
-    assert torch.equal(mouths(model), mouths(generator))
+    assert torch.allclose(mouths(model), mouths(generator), atol=1e-6)
     assert list(tmp_path.iterdir()) == [path]  # no slim copy beside a user's own file
 
 
@@ -655,21 +654,21 @@ def test_the_slim_copy_is_made_used_and_equal(
     monkeypatch.setattr(checkpoints, "read_state_dict", lambda p: read.append(p) or original(p))
     second = checkpoints.load_generator("net")
     assert read == [slim]
-    assert torch.equal(mouths(first), mouths(generator))
-    assert torch.equal(mouths(second), mouths(generator))
+    assert torch.allclose(mouths(first), mouths(generator), atol=1e-6)
+    assert torch.allclose(mouths(second), mouths(generator), atol=1e-6)
 
 
 def test_a_slim_copy_of_another_file_is_not_used(house: House, generator: Wav2Lip) -> None:
     path = add_checkpoint(house, generator)
     other = Wav2Lip(WIDTH).eval()
     save_safetensors(other, path.with_name("net.0123456789ab.slim.safetensors"))
-    assert torch.equal(mouths(checkpoints.load_generator("net")), mouths(generator))
+    assert torch.allclose(mouths(checkpoints.load_generator("net")), mouths(generator), atol=1e-6)
 
 
 def test_a_damaged_slim_copy_is_made_anew(house: House, generator: Wav2Lip) -> None:
     path = add_checkpoint(house, generator)
     slim_of(path).write_bytes(PAGE)
-    assert torch.equal(mouths(checkpoints.load_generator("net")), mouths(generator))
+    assert torch.allclose(mouths(checkpoints.load_generator("net")), mouths(generator), atol=1e-6)
     assert checkpoints.read_state_dict(slim_of(path)).keys() == generator.state_dict().keys()
 
 
@@ -677,34 +676,25 @@ def test_a_slim_copy_that_cannot_be_written_is_told(house: House, generator: Wav
     path = add_checkpoint(house, generator)
     slim_of(path).mkdir()
     with collect_notices() as notices:
-        assert torch.equal(mouths(checkpoints.load_generator("net")), mouths(generator))
+        assert torch.allclose(mouths(checkpoints.load_generator("net")), mouths(generator), atol=1e-6)
     assert len(notices) == 1 and "slim copy" in notices[0]
     assert not list(house.folder.glob("*.part*"))
 
 
-def test_untrained_demo_is_seeded_noise_with_a_notice(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_absent_demo_comes_with_the_clone(house: House) -> None:
     house.add("demo", None)
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    with collect_notices() as notices, caplog.at_level(logging.WARNING, "wav2lip_kit"):
-        first, second = checkpoints.load_generator("demo"), checkpoints.load_generator("demo")
-    assert torch.equal(torch.rand(3), expected)  # the caller's random numbers are left alone
-    assert first.width == 0.25 and not first.training
-    assert torch.equal(mouths(first), mouths(second))
-    assert len(notices) == 1 and "not trained" in notices[0]
-    assert checkpoints.weights_id("demo") == checkpoints.UNTRAINED_ID
-    with refused(r"demo\.pth is not published, it comes with the clone"):
-        weights.find_weights("demo")
+    for look in (weights.find_weights, checkpoints.load_generator, checkpoints.weights_id):
+        with refused(r"demo\.pth"):
+            look("demo")
 
 
-def test_trained_demo_is_loaded_from_the_clone(house: House, generator: Wav2Lip) -> None:
+def test_demo_is_loaded_from_the_clone(house: House, generator: Wav2Lip) -> None:
     house.add("demo", None)
     save_safetensors(generator, house.clone / "demo.pth")
     with collect_notices() as notices:
         model = checkpoints.load_generator("demo")
     assert notices == []
-    assert torch.equal(mouths(model), mouths(generator))
+    assert torch.allclose(mouths(model), mouths(generator), atol=1e-6)
     assert checkpoints.weights_id("demo") == hashlib.sha256((house.clone / "demo.pth").read_bytes()).hexdigest()[:16]
 
 

@@ -10,7 +10,6 @@ the folder (data, log.csv, sheets to look at); weights/demo.safetensors and its 
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import hashlib
 import json
@@ -37,13 +36,22 @@ sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 from face_data import FaceData, make_faces  # noqa: E402
 from speech_data import HELD_OUT_VOICES, VOICES, SpeechData, make_speech  # noqa: E402
 
-from wav2lip_kit.faces.crops import CROP_PX  # noqa: E402
+from wav2lip_kit.losses import (  # noqa: E402
+    average_of,
+    faces_of,
+    follow,
+    forgetful,
+    mouth_error,
+    mouth_weight,
+    picture_loss,
+    recoloured,
+    where_copying_is_wrong,
+)
 from wav2lip_kit.model import FACE_DECODER, WIDEST, Wav2Lip  # noqa: E402
 
 WIDTH = 0.25
 AUDIO_BATCH, BATCH = 256, 48
 RATE, AUDIO_SHARE = 2e-3, 0.15  # learning rate, and the part of it that the audio encoder gets in the second stage
-EMA = 0.998
 NEIGHBOURS = 32  # sounds to choose from for every picture
 NEAR = np.array([2.0, 0.7, 1.0], np.float32)  # how much aperture, width and rounding count when sounds are matched
 MEDIA = (
@@ -66,7 +74,7 @@ class Pairs:
 
     @staticmethod
     def match(speech: SpeechData, faces: FaceData, rng: np.random.Generator) -> Pairs:
-        starts = rng.choice(speech.starts, min(len(speech.starts), 300_000), replace=False)
+        starts = rng.choice(speech.starts, min(len(speech.starts), 500_000), replace=False)
 
         def places(shapes: np.ndarray) -> np.ndarray:  # noise: closed mouths are many and all alike
             return (shapes * NEAR + rng.normal(0, 0.015, shapes.shape)).astype(np.float32)
@@ -74,10 +82,11 @@ class Pairs:
         nearest = KDTree(places(speech.shapes[starts])).query(places(faces.shapes.reshape(-1, 3)), k=NEIGHBOURS)[1]
         return Pairs(speech, faces, starts[nearest].reshape(*faces.shapes.shape[:2], NEIGHBOURS))
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def batch(self, rng: np.random.Generator, size: int, variety: float = 1.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mel windows (B, 1, 80, 16), references and targets (B, 3, 96, 96) in 0..1, shapes (B, 3).
 
         Reference and target differ in the mouth only: when the network works, the reference is the frame itself.
+        `variety` is how much light and colour differ between pairs: 1 as a room has them, 2 as cameras of all kinds.
         """
         group = rng.integers(len(self.faces.shapes), size=size)
         mouths = self.faces.shapes.shape[1]
@@ -85,26 +94,13 @@ class Pairs:
         reference = (target + rng.integers(1, mouths, size=size)) % mouths
         sound = self.sounds[group, target, rng.integers(NEIGHBOURS, size=size)]
         both = np.concatenate([self.faces.crops_bgr[group, reference], self.faces.crops_bgr[group, target]])
-        pictures = _recoloured(torch.from_numpy(both).permute(0, 3, 1, 2).float() / 255, rng)
+        pictures = recoloured(torch.from_numpy(both).permute(0, 3, 1, 2).float() / 255, rng, variety)
         mel = torch.from_numpy(self.speech.windows(sound))
         return mel, pictures[:size], pictures[size:], torch.from_numpy(self.speech.shapes[sound])
 
 
-def _recoloured(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Another exposure, contrast and white balance, or mirrored; the same for reference and target."""
-    size = len(pictures) // 2
-
-    def each(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.concatenate([values, values]).astype(np.float32))
-
-    gamma = each(np.exp(rng.normal(0, 0.07, (size, 1, 1, 1))))
-    gain = each(rng.uniform(0.85, 1.1, (size, 1, 1, 1)) * rng.normal(1, 0.025, (size, 3, 1, 1)))
-    mirror = each(rng.random((size, 1, 1, 1)) < 0.5) > 0
-    return torch.where(mirror, pictures.flip(3), pictures).clamp_min(1e-4).pow(gamma).mul(gain).clamp(0, 1)
-
-
 def prepare(
-    folder: Path, *, n_utterances: int = 1000, n_looks: int = 380, n_repaints: int = 240
+    folder: Path, *, n_utterances: int = 2000, n_looks: int = 380, n_repaints: int = 240
 ) -> tuple[Pairs, Pairs]:
     """Pairs to train on, and pairs of other persons and voices to check with; made once, kept in `folder`."""
 
@@ -128,15 +124,19 @@ def prepare(
 
 
 class Clock:
-    """Time spent of a budget; the learning rate falls with it, so that a run ends well on any machine."""
+    """Processor time spent of a budget; the learning rate falls with it, so that a run ends well on any machine.
 
-    def __init__(self, minutes: float) -> None:
-        self.begin_s, self.minutes = time.monotonic(), minutes
+    Processor time, not the wall's: what else the machine does meanwhile makes a run longer, not worse.
+    """
+
+    def __init__(self, minutes: float, device: str) -> None:
+        self.begin_s, self.minutes = time.process_time(), minutes
+        self.threads = torch.get_num_threads() if device == "cpu" else 1
 
     @property
     def spent(self) -> float:
         """0 at the start, 1 at the end."""
-        return (time.monotonic() - self.begin_s) / 60 / self.minutes
+        return (time.process_time() - self.begin_s) / 60 / self.minutes / self.threads
 
     @staticmethod
     def rate(spent: float) -> float:
@@ -156,7 +156,7 @@ class Listener(nn.Module):
 
 
 def train_listener(listener: Listener, data: Pairs, val: Pairs, minutes: float, device: str) -> None:
-    rng, clock = np.random.default_rng(1), Clock(minutes)
+    rng, clock = np.random.default_rng(1), Clock(minutes, device)
     optimizer = torch.optim.AdamW(listener.parameters(), RATE, weight_decay=1e-2)
     listener.train()
     step = 0
@@ -190,49 +190,6 @@ def hears(listener: Listener, val: Pairs) -> float:
     said = listener(torch.from_numpy(val.speech.windows(starts)).to(device))[:, 0].cpu().numpy()
     listener.train(was_training)
     return float(np.corrcoef(said, val.speech.shapes[starts, 0])[0, 1])
-
-
-def _mouth_area(device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Rows, and the place of the mouth, 0..1, both (96, 96)."""
-    y, x = (torch.arange(CROP_PX, device=device, dtype=torch.float32)[axes] for axes in ((..., None), (None, ...)))
-    return y + 0 * x, torch.exp(-(((x - 47.5) / 21) ** 4) - ((y - 71) / 14) ** 4)
-
-
-def mouth_weight(device: str) -> Tensor:
-    """How much each pixel counts, (96, 96): the lower half more than the upper, the mouth most."""
-    rows, mouth = _mouth_area(device)
-    weight = 0.4 + 0.6 * (rows >= CROP_PX // 2 - 2) + 4 * mouth
-    return weight / weight.mean()
-
-
-def forgetful(reference: Tensor, rng: np.random.Generator) -> Tensor:
-    """Half of the references lose their mouth to a blur: whoever only copies has nothing to copy."""
-    _, core = _mouth_area(reference.device)
-    chosen = torch.from_numpy(rng.random((len(reference), 1, 1, 1)) < 0.5).to(reference.device)
-    blurred = functional.avg_pool2d(reference, 33, 1, 16, count_include_pad=False)
-    return torch.where(chosen, reference + core * (blurred - reference), reference)
-
-
-def where_copying_is_wrong(reference: Tensor, target: Tensor) -> Tensor:
-    """Where reference and target differ, (B, 1, 96, 96): 1 elsewhere, up to 7 there."""
-    difference = functional.avg_pool2d((target - reference).abs().mean(1, keepdim=True), 5, 1, 2)
-    return 1 + 6 * (difference / 0.08).clamp(0, 1)
-
-
-def picture_loss(made: Tensor, target: Tensor, weight: Tensor, sharpness: float) -> Tensor:
-    """Weighted L1 of the pictures and of their slopes, at two scales; `sharpness` 0..1 adds the slopes' share."""
-    # The square lets a mouth be learned while colours are still wrong, where L1 sees nothing but the colours' sign.
-    difference = made - target
-    loss = (weight * (difference.abs() + 10 * difference**2)).mean()
-    for scale in (1, 2):
-        if scale == 2:
-            made, target = functional.avg_pool2d(made, 2), functional.avg_pool2d(target, 2)
-            weight = functional.avg_pool2d(weight, 2)
-        difference = made - target
-        down = (weight[:, :, 1:] * (difference[:, :, 1:] - difference[:, :, :-1]).abs()).mean()
-        across = (weight[..., 1:] * (difference[..., 1:] - difference[..., :-1]).abs()).mean()
-        loss = loss + (1 + sharpness) * (0.6 * down + (0.2 + 0.4 * sharpness) * across)
-    return loss
 
 
 class DeepTeacher(nn.Module):
@@ -270,8 +227,8 @@ def train_generator(
 ) -> Wav2Lip:
     """Train `model`, whose audio encoder is the listener's, and return its average over the last steps."""
     member, team = distributed.get_rank(), distributed.get_world_size()
-    rng, clock, spent = np.random.default_rng(2 + 1000 * member), Clock(minutes), 0.0
-    average = copy.deepcopy(model).eval().requires_grad_(False)
+    rng, clock, spent = np.random.default_rng(2 + 1000 * member), Clock(minutes, device), 0.0
+    average = average_of(model)
     if (start := folder / "start.safetensors").is_file():
         model.load_state_dict({k: t.float() for k, t in load_file(start).items()}, strict=False)
     average.load_state_dict(model.state_dict())
@@ -293,7 +250,8 @@ def train_generator(
         log.writerow(["step", "minutes", "loss", "mouth_l1", "mouth_l1_wrong_audio", "heard"])
         while spent < 1:
             _set_rates(optimizer, [clock.rate(spent), clock.rate(spent) * AUDIO_SHARE])
-            mel, reference, target, shapes = (t.to(device) for t in data.batch(rng, BATCH // team))
+            variety = 1 + min(1.0, 3 * spent)  # more once it listens: before, colours drown what little the mouth says
+            mel, reference, target, shapes = (t.to(device) for t in data.batch(rng, BATCH // team, variety))
             with torch.autocast(device, torch.bfloat16):
                 made = model(mel, faces_of(forgetful(reference, rng), target))
                 said = listener(mel)
@@ -305,7 +263,7 @@ def train_generator(
             loss.backward()
             spent = agree(optimizer, clock.spent)
             optimizer.step()
-            _follow(average, model, min(EMA, (1 + step) / (20 + step)))
+            follow(average, model, step)
             losses.append(loss.item())
             step += 1
             if member == 0 and (time.monotonic() - saved_s > 75 or spent >= 1):
@@ -332,22 +290,6 @@ def agree(optimizer: torch.optim.Optimizer, spent: float) -> float:
     return float(flat[0])
 
 
-def faces_of(reference: Tensor, target: Tensor) -> Tensor:
-    """What the generator sees, (B, 6, 96, 96): the target without its lower half, then the reference."""
-    masked = target.clone()
-    masked[:, :, CROP_PX // 2 :] = 0
-    return torch.cat([masked, reference], dim=1).contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential average of weights, and of batch norm's statistics with them."""
-    now = model.state_dict()
-    for name, tensor in average.state_dict().items():
-        if tensor.is_floating_point():
-            tensor.lerp_(now[name], 1 - decay)
-
-
 def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
@@ -357,13 +299,12 @@ def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
 def check(model: Wav2Lip, batch: list[Tensor], sheet: Path) -> tuple[float, float]:
     """Mouth L1 with the right audio and with another's; writes references, results and targets above one another."""
     mel, reference, target, _ = batch
-    region = (slice(None), slice(None), slice(57, 86), slice(24, 72))
     made = model(mel, faces_of(reference, target))
     wrong = model(mel.roll(1, 0), faces_of(reference, target))
     rows = [torch.cat(list(pictures[:16]), dim=2) for pictures in (reference, made, wrong, target)]
     picture = (torch.cat(rows, dim=1).permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
     cv2.imwrite(str(sheet), picture)
-    return tuple(float((result[region] - target[region]).abs().mean()) for result in (made, wrong))  # type: ignore[return-value]
+    return mouth_error(made, target), mouth_error(wrong, target)
 
 
 # ── what comes out ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -421,8 +362,8 @@ def install(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="data, log and checkpoints; 1 GB")
-    parser.add_argument("--listen", type=float, default=4, help="minutes for the audio encoder")
-    parser.add_argument("--minutes", type=float, default=35, help="minutes for the generator")
+    parser.add_argument("--listen", type=float, default=8, help="minutes for the audio encoder")
+    parser.add_argument("--minutes", type=float, default=70, help="minutes for the generator")
     parser.add_argument("--keep", action="store_true", help="leave weights/ as it is")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)

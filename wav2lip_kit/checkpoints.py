@@ -21,7 +21,6 @@ from .files import StrPath, replace_when_whole
 from .model import WIDEST_KEY, Wav2Lip, width_of
 from .notices import notice
 from .weights import (
-    WeightsEntry,
     brief,
     file_sha256,
     find_weights,
@@ -29,11 +28,7 @@ from .weights import (
     looks_like,
     named_entry,
     weight_names,
-    weights_folders,
 )
-
-UNTRAINED_ID = "untrained-demo-1"
-UNTRAINED_WIDTH = 0.25
 
 
 def read_state_dict(path: StrPath) -> dict[str, Tensor]:
@@ -102,7 +97,7 @@ def load_generator(name_or_path: StrPath, *, fetch: bool = True, progress: bool 
     """Load a generator in eval mode, float32, on the CPU, of whatever width its tensors tell.
 
     A published file is two thirds optimizer state: its generator is kept beside it as `STEM.SHA.slim.safetensors`,
-    and read from there next time. While the demo weights are not trained, `demo` is seeded noise, with a notice.
+    and read from there next time.
 
     Raises:
         WeightsError: As `find_weights` and `read_state_dict`, and if the file holds no Wav2Lip generator.
@@ -111,9 +106,6 @@ def load_generator(name_or_path: StrPath, *, fetch: bool = True, progress: bool 
     if weights is not None and weights.kind != "generator":
         choices = f"choose one of {weight_names('generator')}, or a checkpoint file"
         raise WeightsError(f"weights {weights.name!r} are a {weights.kind}, no generator: {choices}")
-    if weights is not None and _is_untrained(weights):
-        notice("the demo weights are not trained yet: mouths are noise; use --weights wav2lip for real ones")
-        return _untrained()
     path = find_weights(name_or_path, fetch=fetch, progress=progress)
     slim = None
     if weights is not None and weights.sha256 is not None:
@@ -136,22 +128,9 @@ def weights_id(name_or_path: StrPath) -> str:
         WeightsError: If a path is no file, or a named file that the manifest doesn't describe is absent.
     """
     weights = named_entry(name_or_path)
-    if weights is not None and _is_untrained(weights):
-        return UNTRAINED_ID
     if weights is not None and weights.sha256 is not None:
         return weights.sha256[:16]
     return file_sha256(find_weights(name_or_path, fetch=False))[:16]
-
-
-def _is_untrained(weights: WeightsEntry) -> bool:
-    here = any((folder / weights.file).is_file() for folder in weights_folders())
-    return weights.name == "demo" and weights.sha256 is None and not here
-
-
-def _untrained() -> Wav2Lip:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Wav2Lip(UNTRAINED_WIDTH).eval()
 
 
 def _generator(state: dict[str, Tensor], path: Path) -> Wav2Lip:

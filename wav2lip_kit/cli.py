@@ -112,6 +112,19 @@ def build_parser() -> argparse.ArgumentParser:
         _add_job_options(stage)
         stage.set_defaults(command=_stage, stage=name)
 
+    train = commands.add_parser("train", help="fine-tune weights on videos of one person")
+    train.add_argument("--videos", metavar="DIR", required=True, help="a folder of videos of the person talking")
+    train.add_argument(
+        "--init", metavar="NAME|PATH", default="wav2lip", help="weights to start from (default: wav2lip)"
+    )
+    train.add_argument("-o", "--output", metavar="OUT", required=True, help="the weights to write, NAME.safetensors")
+    train.add_argument("--folder", metavar="DIR", help="keeps crops and state (default: NAME.training beside OUT)")
+    train.add_argument("--minutes", metavar="N", type=float, default=30.0, help="time to learn for (default: 30)")
+    train.add_argument("--detector", metavar="NAME|PATH", default="auto")
+    train.add_argument("--device", metavar="DEVICE", default="auto", help="auto | cpu | cuda (default: auto)")
+    train.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+    train.set_defaults(command=_train)
+
     weights = commands.add_parser("weights", help="list, fetch or verify weights")
     actions = weights.add_subparsers(required=True, metavar="list|fetch|verify", parser_class=_Parser)
     actions.add_parser("list", help="all names, and which are here").set_defaults(command=_weights_list)
@@ -275,6 +288,23 @@ def _weights_verify(options: argparse.Namespace) -> None:
 
     for name in options.names:
         print(f"{name}: {verify_weights(name)} is whole")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .training import train
+
+    result = train(
+        options.videos,
+        options.output,
+        init=options.init,
+        folder=options.folder,
+        minutes=options.minutes,
+        detector=options.detector,
+        device=options.device,
+        progress=not options.quiet,
+    )
+    if not options.quiet:
+        print(f"{result}\n{result.path}")
 
 
 def _metrics(options: argparse.Namespace) -> None:

@@ -111,8 +111,7 @@ def _weights() -> list[Check]:
             step = f"wav2lip-kit weights fetch {entry.name} ({(entry.bytes or 0) / 1e6:.0f} MB)"
             checks.append(Check(entry.name, "not here", False, step))
         else:  # demo
-            step = "get the whole repository; until demo weights are trained, untrained noise stands in"
-            checks.append(Check(entry.name, "not here", False, step))
+            checks.append(Check(entry.name, "not here", False, "get the whole repository; these weights are in it"))
     return checks
 
 

@@ -274,7 +274,7 @@ class Project:
         elif self.settings.segments == "all":
             segments = Segments([Segment(0.0, tracks.end_s)])
         else:
-            segments = suggest_segments(tracks, self.face(tracks), self.settings.presence)
+            segments = self.suggestions(tracks)
             if not segments:
                 raise FaceError(
                     f"the face of speaker {self.settings.speaker!r} is nowhere large enough for long enough in "
@@ -304,6 +304,14 @@ class Project:
         write_text_atomic(path, json.dumps(talks_s, indent=2) + "\n")
         return talks_s
 
+    def suggestions(self, tracks: Tracks) -> Segments:
+        """Where the speaker's face is large enough for long enough to be synced; writes nothing.
+
+        Raises:
+            FaceError: If there is no face at all, or no such speaker.
+        """
+        return suggest_segments(tracks, self.face(tracks), self.settings.presence)
+
     def face(self, tracks: Tracks, speaker: str = "") -> Face:
         """The face of a speaker in every frame; of the job's own speaker where `speaker` is empty.
 
@@ -318,7 +326,12 @@ class Project:
             )
         return speaker_face(tracks, speaker, self.talking(tracks) if speaker == "talking" else None)
 
-    def _plan(self, tracks: Tracks) -> Plan:
+    def plan(self, tracks: Tracks) -> Plan:
+        """What has to be rendered for the segments and settings as they are now; renders nothing.
+
+        Raises:
+            InputError: As `make_plan`, and if there are no segments yet.
+        """
         segments = self.segments
         sounds = {n: load_sound(info, self.folder) for n, info in segment_sounds(segments, self.folder).items()}
         return make_plan(
@@ -326,7 +339,7 @@ class Project:
             tracks,
             segments,
             {name: self.face(tracks, name) for name in {"", *(s.speaker for s in segments)}},
-            {"": self._sound, **sounds},
+            {"": self.sound, **sounds},
             self.settings,
             folder=self.folder / "segments",
             video_key=self._video_key,
@@ -347,7 +360,7 @@ class Project:
         """
         tracks = tracks or self.track(progress=progress)
         with self._stage("sync"):
-            plan = self._plan(tracks)
+            plan = self.plan(tracks)
             folder = self.folder / "segments"
             folder.mkdir(exist_ok=True)
             for stale in set(folder.iterdir()) - set(plan.paths):
@@ -360,8 +373,8 @@ class Project:
                         bar.update(part.last - part.first)
                         continue
                     if syncer is None and part.is_face:
-                        syncer = self._load_syncer()
-                    sound, start_s = plan.sound(part_start_s(tracks, part), self._sound)
+                        syncer = self.load_syncer()
+                    sound, start_s = plan.sound(part_start_s(tracks, part), self.sound)
                     with replace_when_whole(path) as unfinished:
                         render(
                             ((frame, plan.crop_matrix(part, index)) for index, frame in reader.read(part)),
@@ -376,12 +389,13 @@ class Project:
                         )
             return plan.paths
 
-    def _load_syncer(self) -> LipSyncer:
+    def load_syncer(self) -> LipSyncer:
+        """The network of the settings' weights, fetched where they are not here yet."""
         with self._stage("weights"):
             return LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
 
     @cached_property
-    def _sound(self) -> Sound:
+    def sound(self) -> Sound:
         """The new audio."""
         return load_sound(self.audio, self.folder, *parse_trim(self.settings.trim_audio))
 
@@ -403,7 +417,7 @@ class Project:
             check_out(Path(out), self.video.path, self.audio.path)
         tracks = tracks or self.track(progress=progress)
         with self._stage("combine"):
-            plan = self._plan(tracks)
+            plan = self.plan(tracks)
             missing = [p for p in plan.paths if not p.is_file()]
             if missing:
                 raise ProjectError(
@@ -416,7 +430,7 @@ class Project:
             ):
                 combine_parts(
                     plan.paths,
-                    self._sound,
+                    self.sound,
                     unfinished,
                     end_pts=plan.end_pts,
                     time_base=tracks.time_base,
@@ -455,7 +469,7 @@ class Project:
         with collect_notices():  # so that no stage repeats what another has said
             if not self.settings.segments and self.segments_path.is_file():
                 self._check_segments(self.segments)
-            syncer = self._load_syncer()
+            syncer = self.load_syncer()
             tracks = self.track(progress=progress)
             if self.settings.segments or not self.segments_path.is_file():
                 self.suggest(tracks)

@@ -62,12 +62,11 @@ def head_turn_deg(landmarks_xy: np.ndarray) -> np.ndarray:
 
 def absence(tracks: Tracks, face: Face, config: PresenceConfig = PresenceConfig()) -> np.ndarray:
     """Why each frame has no face worth syncing, with hysteresis inside a shot: (T,) str, "" where it has."""
-    heights_px = face.boxes_xyxy[:, 3] - face.boxes_xyxy[:, 1]
     turns_deg = np.nan_to_num(head_turn_deg(face.landmarks_xy))
     reasons = np.full(tracks.n_frames, "nobody", dtype="<U6")
     begins_shot = np.isin(np.arange(tracks.n_frames), tracks.cuts)
     is_on = False
-    for index, (height_px, score, turn_deg) in enumerate(zip(heights_px, face.scores, turns_deg, strict=True)):
+    for index, (height_px, score, turn_deg) in enumerate(zip(face.heights_px, face.scores, turns_deg, strict=True)):
         is_on = is_on and not begins_shot[index]
         if np.isnan(height_px):
             reason = "nobody"

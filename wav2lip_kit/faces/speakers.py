@@ -59,6 +59,11 @@ class Face:
             face.landmarks_xy[frames] = track.landmarks_xy
         return face
 
+    @property
+    def heights_px(self) -> np.ndarray:
+        """(T,) float32 height of the box, NaN where the speaker is not seen."""
+        return self.boxes_xyxy[:, 3] - self.boxes_xyxy[:, 1]
+
     def crop_matrix(self, index: int) -> np.ndarray | None:
         """The map (2, 3) from a frame to its crop; None where the speaker is not seen."""
         box = self.boxes_xyxy[index]

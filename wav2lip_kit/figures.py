@@ -1,0 +1,209 @@
+"""What is shown in a notebook cell: players, still pictures, tables, and the timeline."""
+
+from __future__ import annotations
+
+import csv
+import html
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from IPython.display import HTML, Audio, display
+
+from .audio import SAMPLE_RATE_HZ, read_audio
+from .errors import FaceError
+from .faces.presence import absence
+from .faces.tracking import Tracks
+from .media import probe, read_image_bgr
+from .previews import MOST_S, compare_sides, measure_result, preview_result, preview_source, try_sync
+from .project import Project
+from .settings import parse_trim
+from .timing import format_time, parse_time
+from .training import TrainResult
+from .widgets.preview import make_preview, read_still
+
+MOST_SHOWN_BYTES = 8_000_000
+WIDTH_PX = 860
+PICTURES = 8
+"""In the timeline."""
+
+
+# ── pictures and sound ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show_source(project: Project) -> None:
+    """Show the trimmed video with its own sound, and the trimmed new audio."""
+    display(show_video(preview_source(project), [f"the video, {_how_much(project.video.duration_s)}"]))
+    start_s, end_s = parse_trim(project.settings.trim_audio)
+    length_s = (end_s or project.audio.duration_s) - start_s
+    blocks = read_audio(project.audio.path, start_s=start_s, end_s=start_s + min(MOST_S, length_s))
+    display(Audio(np.concatenate(list(blocks), axis=1), rate=SAMPLE_RATE_HZ, normalize=False))
+    display(HTML(_captions([f"the new audio, {_how_much(length_s)}"])))
+
+
+def show_try(project: Project, at: str = "", seconds: float = 1.0) -> HTML:
+    """Render a moment, and show source, result and mask side by side.
+
+    Args:
+        project: With the settings to try.
+        at: When, such as `0:35`; the middle of the longest segment when empty.
+        seconds: How long; 0 for one frame.
+    """
+    if not project.segments_path.is_file():
+        project.suggest()
+    tried = try_sync(project, parse_time(at) if at.strip() else None, seconds)
+    names = ["source", "result", "what is replaced"]
+    return show_still(read_still(tried, 0), names) if seconds == 0 else show_video(tried, names, is_looped=True)
+
+
+def show_result(project: Project) -> HTML:
+    """A player for the result; of a long one its beginning."""
+    return show_video(preview_result(project), [f"the result, {_how_much(probe(project.final_path).duration_s)}"])
+
+
+def show_comparison(project: Project, at: str = "") -> HTML:
+    """One player with before and after side by side, from a time such as `0:35` on; the beginning when empty."""
+    side_by_side = compare_sides(project, parse_time(at) if at.strip() else 0.0)
+    return show_video(side_by_side, ["before", "after"])
+
+
+def show_video(path: Path, captions: Sequence[str] = (), *, is_looped: bool = False) -> HTML:
+    """A player that carries the video along; only for small ones, such as those of `previews`.
+
+    Args:
+        path: The mp4.
+        captions: One for each of the pictures that stand side by side in it.
+        is_looped: Begin by itself, without sound, and again and again.
+    """
+    if path.stat().st_size > MOST_SHOWN_BYTES:
+        text = f"The preview is too large for a notebook ({path.stat().st_size / 1e6:.0f} MB): open {path}"
+        return HTML(html.escape(text))
+    how = "autoplay loop muted" if is_looped else "preload=metadata"
+    video = (
+        f'<video controls playsinline {how} style="{_STYLE}" src="{_data_url(path.read_bytes(), "video/mp4")}"></video>'
+    )
+    return HTML(video + _captions(captions))
+
+
+def show_still(jpeg: bytes, captions: Sequence[str] = ()) -> HTML:
+    """A picture, with a caption for each of those that stand side by side in it."""
+    return HTML(f'<img style="{_STYLE}" src="{_data_url(jpeg, "image/jpeg")}">' + _captions(captions))
+
+
+_STYLE = f"display:block;width:100%;max-width:{WIDTH_PX}px;border-radius:6px"
+
+
+def _data_url(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{b64encode(data).decode()}"
+
+
+def _captions(captions: Sequence[str]) -> str:
+    cells = "".join(f'<span style="flex:1;text-align:center">{html.escape(text)}</span>' for text in captions)
+    return f'<div style="display:flex;max-width:{WIDTH_PX}px;padding:4px 0 10px;opacity:.75">{cells}</div>'
+
+
+def _how_much(duration_s: float) -> str:
+    whole = format_time(duration_s, decimals=1)
+    return f"all {whole} of it" if duration_s <= MOST_S else f"the first {MOST_S:.0f} s of {whole}"
+
+
+# ── tables ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show_quality(project: Project) -> HTML:
+    """How much the picture was changed, in whole and outside the mouths."""
+    quality = measure_result(project)
+    rows = [["", "<b>MSE</b>", "<b>PSNR</b>", "<b>SSIM</b>"]]
+    for name, part in (("whole picture", quality.whole), ("outside the mouths", quality.outside_mouth)):
+        if part is not None:
+            rows.append([name, f"{part.mse:.2f}", f"{part.psnr_db:.1f} dB", f"{part.ssim:.4f}"])
+    said = (
+        f"Over {quality.n_frames} frames. An SSIM near 1 and a PSNR above 40 dB mean that no difference from the "
+        "source is seen; outside the mouths there is none but that of encoding."
+    )
+    return show_table(rows, said)
+
+
+def show_training(result: TrainResult) -> HTML:
+    """The error of the held-out mouth before and after, and its way down."""
+    rows = [
+        ["before", f"{result.error_before:.2f}"],
+        ["after", f"<b>{result.error_after:.2f}</b>"],
+        ["after, with the wrong sound", f"{result.error_wrong_audio:.2f}"],
+    ]
+    said = f"Mean difference in levels of 0 to 255, after {result.steps} steps in {result.minutes:.1f} minutes."
+    with result.curves.open(encoding="utf-8") as file:
+        checks = [(float(row["minutes"]), float(row["mouth_error"])) for row in csv.DictReader(file)]
+    return show_table(rows, said, _curve(checks))
+
+
+def _curve(points: Sequence[tuple[float, float]]) -> str:
+    """A line through (x, y) points, from the smallest x and y to the largest."""
+    x, y = np.array(points).T
+    across = 400 * (x - x.min()) / max(1e-9, np.ptp(x))
+    down = 4 + 92 * (y.max() - y) / max(1e-9, np.ptp(y))
+    line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
+    return (
+        '<svg viewBox="0 0 400 100" style="display:block;width:100%;max-width:400px;border-bottom:1px solid #8888">'
+        f'<polyline points="{line}" fill="none" stroke="#3d8bd9" stroke-width="2"/></svg>'
+    )
+
+
+def show_table(rows: Sequence[Sequence[str]], said: str = "", below: str = "") -> HTML:
+    """A table of HTML cells, with a line of text and more HTML below it."""
+    style = "text-align:left;vertical-align:top;padding:4px 18px 4px 0"
+    body = "".join("<tr>" + "".join(f'<td style="{style}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
+    line = f'<div style="max-width:{WIDTH_PX}px;opacity:.75">{html.escape(said)}</div>' if said else ""
+    return HTML(f'<table style="max-width:{WIDTH_PX}px;border-collapse:collapse">{body}</table>{line}{below}')
+
+
+# ── the timeline ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show_segments(project: Project) -> HTML:
+    """The video as a strip of pictures, how high the speaker's face is in it, and the segments to sync."""
+    tracks = project.track()
+    preview = make_preview(project, tracks)
+    end_s = tracks.end_s
+    segments = "".join(
+        f'<div title="{segment}" style="position:absolute;top:0;bottom:0;left:{100 * segment.start_s / end_s:.2f}%;'
+        f'width:{100 * segment.duration_s / end_s:.2f}%;background:#3d8bd9;border-radius:3px"></div>'
+        for segment in project.segments
+    )
+    pictures = _data_url(_strip(preview.thumbs, preview.n_thumbs), "image/jpeg")
+    times = "".join(f"<span>{format_time(end_s * k / 4, decimals=0 if end_s > 20 else 1)}</span>" for k in range(5))
+    total = format_time(project.segments.duration_s, decimals=1)
+    said = f"synced: {total} of {format_time(end_s, decimals=1)} · {project.segments}"
+    return HTML(
+        f'<div style="max-width:{WIDTH_PX}px;line-height:1.4">'
+        f'<img style="display:block;width:100%;border-radius:6px" src="{pictures}">{_face_curve(project, tracks)}'
+        f'<div style="position:relative;height:14px;margin:3px 0;background:#8883;border-radius:3px">{segments}</div>'
+        f'<div style="display:flex;justify-content:space-between;opacity:.75">{times}</div>'
+        f'<div style="padding:4px 0 10px"><b style="color:#3d8bd9">■</b> {html.escape(said)}</div></div>'
+    )
+
+
+def _strip(thumbs: Path, n_thumbs: int) -> bytes:
+    """A few of the thumbnails, side by side, as JPEG."""
+    tiles = np.split(read_image_bgr(thumbs), n_thumbs, axis=1)
+    wanted = ((np.arange(PICTURES) + 0.5) * n_thumbs / PICTURES).astype(int)
+    return cv2.imencode(".jpg", np.hstack([tiles[k] for k in wanted]))[1].tobytes()
+
+
+def _face_curve(project: Project, tracks: Tracks) -> str:
+    """How high the speaker's face is in the picture, over the time, as a filled curve."""
+    try:
+        face = project.face(tracks)
+    except FaceError as error:
+        return f'<div style="opacity:.75">{html.escape(str(error))}</div>'
+    is_there = absence(tracks, face, project.settings.presence) == ""
+    heights = np.where(is_there, face.heights_px / project.video.height_px, 0)
+    n = min(400, len(heights))
+    heights = heights[np.arange(n) * len(heights) // n]
+    points = " ".join(f"{k},{30 - 30 * min(1.0, float(h)):.1f}" for k, h in enumerate(heights))
+    return (
+        f'<svg viewBox="0 0 {n - 1} 30" preserveAspectRatio="none" style="display:block;width:100%;height:30px">'
+        f'<polygon points="0,30 {points} {n - 1},30" fill="#2e9e5b" fill-opacity=".55"/></svg>'
+    )
