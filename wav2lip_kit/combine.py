@@ -38,11 +38,13 @@ class Insert:
 
 def combine_parts(
     parts: Sequence[Path],
-    sound: Sound,
+    audio: AudioInfo,
     out: Path,
     *,
     end_pts: int,
     time_base: Fraction,
+    audio_start_s: float = 0.0,
+    audio_end_s: float | None = None,
     inserts: Sequence[Insert] = (),
     comment: str = "",
     on_packet: Callable[[], object] = lambda: None,
@@ -54,10 +56,12 @@ def combine_parts(
 
     Args:
         parts: Files of `sync.render`, in the order of the result.
-        sound: The new audio; cut at the end of the video, or followed by silence up to it.
+        audio: The new audio; cut at the end of the video, or followed by silence up to it.
         out: The mp4 to write; write it under a temporary name.
         end_pts: Where the last frame ends, in ticks of `time_base`.
         time_base: Of the parts.
+        audio_start_s: Where the audio's own trim starts.
+        audio_end_s: Where it ends.
         inserts: Other audio to be heard in places, in the order of time, not overlapping.
         comment: Goes into the file's metadata.
         on_packet: Called after every video packet, for progress.
@@ -72,11 +76,11 @@ def combine_parts(
             with av.open(str(parts[0])) as first:
                 video = container.add_stream_from_template(first.streams.video[0])
             video.time_base = time_base
-            stream = _add_audio_stream(container, sound.info)
+            stream = _add_audio_stream(container, audio)
             end_s = float(end_pts * time_base)
             packets = heapq.merge(
                 _video_packets(parts, video, end_pts, time_base),
-                _audio_packets(sound, inserts, stream, end_s),
+                _audio_packets(audio, audio_start_s, audio_end_s, inserts, stream, end_s),
                 key=lambda timed: timed[0],
             )
             for _, packet in packets:
@@ -133,9 +137,16 @@ def _add_audio_stream(container: Any, audio: AudioInfo) -> Any:
     return stream
 
 
-def _audio_packets(sound: Sound, inserts: Sequence[Insert], stream: Any, end_s: float) -> Iterator[tuple[float, Any]]:
+def _audio_packets(
+    audio: AudioInfo,
+    start_s: float,
+    stop_s: float | None,
+    inserts: Sequence[Insert],
+    stream: Any,
+    end_s: float,
+) -> Iterator[tuple[float, Any]]:
     rate_hz, layout = stream.rate, stream.layout.name
-    blocks = _exactly(sound, rate_hz, layout, round(end_s * rate_hz))
+    blocks = _exactly(read_audio(audio.path, rate_hz, layout, start_s=start_s, end_s=stop_s), layout, end_s * rate_hz)
     for insert in inserts:
         blocks = _with_insert(blocks, insert, rate_hz, layout)
     position = 0
@@ -147,10 +158,10 @@ def _audio_packets(sound: Sound, inserts: Sequence[Insert], stream: Any, end_s: 
     yield from ((_seconds(p), p) for p in stream.encode(None))
 
 
-def _exactly(sound: Sound, rate_hz: int, layout: str, n_samples: int) -> Iterator[np.ndarray]:
+def _exactly(blocks: Iterator[np.ndarray], layout: str, n_samples: float) -> Iterator[np.ndarray]:
     """The first `n_samples` of a sound, with silence behind it, in blocks (channels, n) float32."""
-    left = n_samples
-    for block in read_audio(sound.info.path, rate_hz, layout, start_s=sound.start_s, end_s=sound.end_s):
+    left = round(n_samples)
+    for block in blocks:
         block = block[:, :left]
         left -= block.shape[1]
         yield block
@@ -158,7 +169,7 @@ def _exactly(sound: Sound, rate_hz: int, layout: str, n_samples: int) -> Iterato
             return
     n_channels = len(av.AudioLayout(layout).channels)
     while left > 0:
-        n = min(left, 10 * rate_hz)
+        n = min(left, 480_000)
         left -= n
         yield np.zeros((n_channels, n), np.float32)
 
@@ -166,7 +177,7 @@ def _exactly(sound: Sound, rate_hz: int, layout: str, n_samples: int) -> Iterato
 def _with_insert(blocks: Iterator[np.ndarray], insert: Insert, rate_hz: int, layout: str) -> Iterator[np.ndarray]:
     """The same blocks, with the insert heard in its place; both fade, the other sound just outside it."""
     start, stop, fade = round(insert.start_s * rate_hz), round(insert.end_s * rate_hz), round(FADE_S * rate_hz)
-    others = _exactly(insert.sound, rate_hz, layout, stop - start)
+    others = _exactly(read_audio(insert.sound.info.path, rate_hz, layout), layout, stop - start)
     other = np.zeros((len(av.AudioLayout(layout).channels), 0), np.float32)
     position = 0
     for block in blocks:

@@ -430,10 +430,12 @@ class Project:
             ):
                 combine_parts(
                     plan.paths,
-                    self.sound,
+                    self.audio,
                     unfinished,
                     end_pts=plan.end_pts,
                     time_base=tracks.time_base,
+                    audio_start_s=self.sound.start_s,
+                    audio_end_s=self.sound.end_s,
                     inserts=plan.inserts,
                     comment=provenance_comment(self.video.kind),
                     on_packet=bar.update,
