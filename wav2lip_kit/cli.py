@@ -201,16 +201,22 @@ def _run(options: argparse.Namespace) -> None:
 
     video, audio = _inputs(options)
     out = options.output
+    told: dict[str, Any] = {"progress": False} if options.quiet else {"tell": _print_aside}
     if video and audio:
         if out is None and options.project is None:
             out = "final_video.mp4"
-        path = lipsync(video, audio, out, project=options.project, progress=not options.quiet, **_settings(options))
+        path = lipsync(video, audio, out, project=options.project, **told, **_settings(options))
     elif options.project and not (video or audio):
-        path = Project.open(options.project, **_settings(options)).run(out, progress=not options.quiet)
+        path = Project.open(options.project, **_settings(options)).run(out, **told)
     else:
         raise InputError("run needs a VIDEO and an AUDIO, or a --project that has them; see `wav2lip-kit run --help`")
     if not options.quiet:
         print(path)
+
+
+def _print_aside(text: str) -> None:
+    """On stderr: stdout is for the result."""
+    print(text, file=sys.stderr)
 
 
 def _inputs(options: argparse.Namespace) -> tuple[str | None, str | None]:

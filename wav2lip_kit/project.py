@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +51,7 @@ from .frames import Encoding
 from .media import VideoInfo, check_whole, probe
 from .notices import collect_notices, notice
 from .plan import Plan, make_plan, mouth_regions, part_start_s
+from .preflight import preflight
 from .provenance import build_report, provenance_comment
 from .segment_files import read_segments, write_segments
 from .segments import Segment, Segments
@@ -460,10 +461,13 @@ class Project:
         write_text_atomic(report_beside(out), report)
         return out
 
-    def run(self, out: StrPath | None = None, *, progress: bool = True) -> Path:
+    def run(
+        self, out: StrPath | None = None, *, progress: bool = True, tell: Callable[[str], object] | None = None
+    ) -> Path:
         """All stages, one after the other; what is already there is taken as it is.
 
-        Everything that can be wrong is checked before the first long stage.
+        Everything that can be wrong is checked before the first long stage. `tell` is given the table of `preflight`
+        before the rendering.
         """
         if out is not None:
             check_out(Path(out), self.video.path, self.audio.path)
@@ -475,6 +479,8 @@ class Project:
             tracks = self.track(progress=progress)
             if self.settings.segments or not self.segments_path.is_file():
                 self.suggest(tracks)
+            if tell is not None:
+                tell(str(preflight(self, tracks, syncer)))
             self.sync(syncer=syncer, tracks=tracks, progress=progress)
             return self.combine(out, tracks=tracks, progress=progress)
 
@@ -516,6 +522,7 @@ def lipsync(
     *,
     project: StrPath | None = None,
     progress: bool = True,
+    tell: Callable[[str], object] | None = None,
     **settings: Any,
 ) -> Path:
     """Lip-sync a video to new audio: the whole job in one call.
@@ -527,6 +534,7 @@ def lipsync(
         project: Folder that keeps everything in between. Without one a folder beside `out` is used, removed when the
             job is done, and kept when it is interrupted, so that the same call goes on where it stopped.
         progress: Show bars.
+        tell: Given the table of `preflight.preflight` before the rendering.
         **settings: Fields of `Settings`.
 
     Returns:
@@ -545,7 +553,7 @@ def lipsync(
     existed = folder.exists()
     job = Project.create(folder, video, audio, **settings)
     try:
-        result = job.run(out, progress=progress)
+        result = job.run(out, progress=progress, tell=tell)
     except InputError:
         # What a wrong input began is of no use; but faces that were searched in a folder of the user's choice are.
         if not existed and (project is None or not any(folder.glob("tracks-*.npz"))):
