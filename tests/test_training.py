@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -115,6 +116,27 @@ def test_crops_and_windows_are_those_of_a_run(clip) -> None:
     right = np.abs(made.astype(float) - crops)[:, 52:90, 20:76].mean()
     late = LipSyncer.from_pretrained("demo", device="cpu")(clip.windows(np.arange(15, 75)), crops)
     assert right < np.abs(late.astype(float) - crops)[:, 52:90, 20:76].mean()
+
+
+@pytest.mark.slow
+def test_sound_that_is_late_or_of_somebody_else(tmp_path, shared_media, shared_weights, monkeypatch) -> None:
+    monkeypatch.setenv("WAV2LIP_KIT_WEIGHTS", str(shared_weights))
+    detector, videos = load_detector("retinaface"), shared_media / "video"
+    right = videos / "debate_voice_right.mp4"  # the person who is seen the most
+    assert prepare_clips([right], tmp_path, detector, progress=False)[0][0].late_s == 0
+    with pytest.raises(InputError, match=r"debate_voice_left\.mp4: the mouth does not follow the sound"):
+        prepare_clips([videos / "debate_voice_left.mp4"], tmp_path, detector, progress=False)
+    late = tmp_path / "late.mp4"
+    with av.open(str(right)) as source, av.open(str(late), "w") as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in (source.streams.video[0], source.streams.audio[0])}
+        for packet in source.demux(list(source.streams.video[:1]) + list(source.streams.audio[:1])):
+            if packet.dts is not None:
+                if packet.stream.type == "audio":
+                    packet.pts += round(0.4 / packet.time_base)
+                    packet.dts += round(0.4 / packet.time_base)
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    assert prepare_clips([late], tmp_path, detector, progress=False)[0][0].late_s == pytest.approx(0.4, abs=0.13)
 
 
 # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────────────

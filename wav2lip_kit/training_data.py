@@ -14,11 +14,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .audio import mel_windows, write_mel
-from .errors import InputError, MediaError
+from .errors import InputError, MediaError, WeightsError
 from .faces.crops import CROP_PX, cut_crop
 from .faces.detectors import FaceDetector
+from .faces.people import find_people
 from .faces.presence import suggest_segments
 from .faces.speakers import Face, speaker_face
+from .faces.talking import sound_lag
 from .faces.tracking import TrackConfig, Tracks, track_faces
 from .files import StrPath, content_id, key_of, replace_when_whole
 from .frames import read_frames
@@ -32,6 +34,8 @@ HELD_OUT, HELD_OUT_MOST_S = 0.25, 30.0
 """The end of every video is held out: this part of its face time, but no more than this."""
 GAP_S = 0.3
 """Between what is learned and what is held out: a mel window is 0.2 s long."""
+SYNC_S, HEARD = 8.0, 0.25
+"""From this length on, mouth and loudness have to agree this well: real talkers reach 0.4 to 0.8, others 0.1."""
 REFERENCE_S = (0.2, 4.0)
 """How far from its target a reference lies: near enough for the same pose, not so near that the mouth is the same."""
 
@@ -149,11 +153,29 @@ def _cut(path: Path, folder: Path, key: str, detector: FaceDetector, progress: b
         crops = np.lib.format.open_memmap(part, "w+", np.uint8, (count, CROP_PX, CROP_PX, 3))
         _fill(crops, info, face)
         crops.flush()
+    late_s = _late_s(info, tracks)
     write_mel(path, folder / f"{key}.mel.f32")
     times_s = tracks.times_s[~np.isnan(face.scores)]
-    late_s = 0.0
     with replace_when_whole(folder / f"{key}.npz") as part:
         np.savez(part, times_s=times_s, late_s=late_s)
+
+
+def _late_s(info: VideoInfo, tracks: Tracks) -> float:
+    """How much later than the mouth the sound is; refuses a mouth that is not the source of the sound."""
+    person = find_people(tracks)[0]
+    if person.screen_s < SYNC_S:
+        return 0.0
+    try:
+        late_s, heard = sound_lag(info, tracks, person)
+    except WeightsError as error:
+        notice(f"whether mouth and sound belong together is not tested: {error}")
+        return 0.0
+    if heard < HEARD:
+        raise MediaError(
+            f"{info.name}: the mouth does not follow the sound (correlation {heard:.2f}, {HEARD:g} is needed): "
+            "give videos in which the person who is seen the most is the one who talks"
+        )
+    return late_s
 
 
 def _talking_face(tracks: Tracks, name: str) -> Face:
