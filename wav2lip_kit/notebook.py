@@ -150,7 +150,7 @@ def have_weights(name: str) -> str:
             raise
         notice(f"{error}. The demo weights are used instead: they are made for drawn faces, a filmed one looks poor")
         return "demo"
-    print(f"Weights {name}: {path.stat().st_size / 1e6:.0f} MB, checked")
+    print(f"Weights {name}: {path.stat().st_size / 1e6:.0f} MB")
     return name
 
 
