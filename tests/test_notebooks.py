@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STEPS = ["01_setup", "02_download", "03_pick_timestamps", "04_sync", "05_combine"]
-NO_NETWORK = '''
+NO_NETWORK = """
 import socket
 connect = socket.socket.connect
 def refuse(self, address):
@@ -24,7 +24,7 @@ def refuse(self, address):
         raise OSError(f"no network in this test: {address}")
     return connect(self, address)
 socket.socket.connect = refuse
-'''
+"""
 
 
 def test_all_seven_are_there_and_agree_with_their_sources() -> None:
