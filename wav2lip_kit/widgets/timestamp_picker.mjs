@@ -458,7 +458,7 @@ function buildPage(el, scene) {
       tabindex: 0,
       role: "application",
       "aria-label": `Picker of segments for ${scene.name}; press ? for all keys`,
-      "data-lm-suppress-shortcuts": "true", // else JupyterLab takes A, B, X … for its cells
+      "data-lm-suppress-shortcuts": "true",
       "data-testid": "picker",
     },
     h("div", { class: "w2l-top" }, h("strong", { title: scene.name }, scene.name), page.totals, page.badge),
@@ -1040,8 +1040,19 @@ function render({ model, el }) {
 
   const isTyping = (/** @type {any} */ target) => target.matches("input, select");
 
+  // JupyterLab has commands on A, B, X … and hears of keys before any element does, unless this attribute forbids it.
+  // Ctrl S and its like stay with the notebook.
+  const isForNotebook = (/** @type {KeyboardEvent} */ event) =>
+    (event.ctrlKey || event.metaKey) && !actionOf(event) && !isTyping(event.target);
+  listen(window, "keydown", (event) => {
+    if (!root.contains(event.target)) return;
+    if (isForNotebook(event)) root.removeAttribute("data-lm-suppress-shortcuts");
+    else root.setAttribute("data-lm-suppress-shortcuts", "true");
+  }, { capture: true });
+
   listen(root, "keydown", (event) => {
-    event.stopPropagation(); // the notebook has commands on the same keys
+    if (isForNotebook(event)) return;
+    event.stopPropagation();
     if (isTyping(event.target)) {
       if (event.key === "Enter" || event.key === "Escape") root.focus();
       return;
