@@ -404,7 +404,7 @@ function buildPage(el, scene) {
     totals: h("span", { class: "w2l-totals", "data-testid": "totals" }),
     video: h("video", { class: "w2l-video", playsinline: true, "data-testid": "video" }),
     still: h("img", { class: "w2l-still", alt: "", hidden: true, "data-testid": "still" }),
-    veil: h("div", { class: "w2l-veil" }, "Asking the kernel for the video…"),
+    veil: h("div", { class: "w2l-veil" }, "Waiting for the video: the kernel sends it when it is free…"),
     clock: h("output", { class: "w2l-clock", "aria-label": "time", "data-testid": "clock" }),
     play: button("play"),
     speed: h(
@@ -1095,7 +1095,9 @@ function render({ model, el }) {
 
   listen(root, "click", (event) => {
     const action = event.target.closest("[data-action]")?.dataset.action;
-    if (action) act(action);
+    if (!action) return;
+    act(action);
+    if (event.detail) root.focus({ preventScroll: true }); // clicked, not pressed by key: Space is play again
   });
   for (const picture of [page.video, page.still]) listen(picture, "click", () => act("play"));
   listen(page.help, "click", () => act("escape"));
