@@ -477,7 +477,7 @@ def test_ten_minutes(lab: Lab, browser: Any) -> None:
 
 def presenter_project(folder: Path) -> Project:
     """The bundled example, its face where it is seen."""
-    faces = [k for k in range(300) if 30 <= k < 130 or 190 <= k]
+    faces = [k for k in range(300) if 30 <= k < 130 or k >= 190]
     boxes = {k: (300 + 8 * np.sin(k / 9), 120, 560, 440 + 20 * np.sin(k / 14)) for k in faces}
     speaker = str(write_boxes(folder / "boxes.json", [boxes.get(k) for k in range(300)]))
     video, audio = data_path("examples/presenter.mp4"), data_path("examples/new_words.flac")
