@@ -1,4 +1,4 @@
-"""The notebooks: built from their sources, cleared, small, and run top to bottom twice in a kernel without a network."""
+"""The notebooks: as their sources say, cleared, small; run top to bottom twice, in a kernel without a network."""
 
 from __future__ import annotations
 
