@@ -105,7 +105,7 @@ def bench(clip: Path, n_frames: int) -> None:
         audio = data_path("examples/new_words.flac")
         mel_file = Path(folder, "mel.f32")
         mel, audio_s = write_mel(audio, mel_file)
-        boxed = [(frame, box) for frame in frames]
+        boxed = [(frame, matrix) for frame in frames]
         stages = {
             "decode": per_item_ms(lambda: list(itertools.islice((f.pts for f in read_frames(info)), n)), n),
             "small copy": per_item_ms(lambda: [frame_to_bgr(f, info.color, config.side_px) for f in frames], n),

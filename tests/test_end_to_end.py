@@ -18,8 +18,8 @@ from ruler import correlation
 from wav2lip_kit import Project
 from wav2lip_kit.blending import crop_mask
 from wav2lip_kit.demo import DemoResult, run_demo
-from wav2lip_kit.faces.crops import crop_matrix, cut_crop
-from wav2lip_kit.faces.speakers import speaker_boxes
+from wav2lip_kit.faces.crops import cut_crop
+from wav2lip_kit.faces.speakers import speaker_face
 from wav2lip_kit.frames import read_frames
 from wav2lip_kit.media import probe
 from wav2lip_kit.metrics import compare_videos
@@ -39,13 +39,13 @@ def demo(tmp_path_factory) -> DemoResult:
 def crops(demo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The frames that have a face, and their crops (T, 96, 96, 3) in the source and in the result."""
     project = Project.open(demo.video.parent)
-    boxes = speaker_boxes(project.track(progress=False))
-    has_face = ~np.isnan(boxes[:, 0]) & np.array([a is not None for a in TRUTH["new_apertures"]])
+    face = speaker_face(project.track(progress=False))
+    has_face = ~np.isnan(face.scores) & np.array([a is not None for a in TRUTH["new_apertures"]])
     cut = []
     for path in (EXAMPLES / "presenter.mp4", demo.video):
         info = probe(path)
-        frames = zip(read_frames(info), boxes, has_face, strict=True)
-        cut.append(np.stack([cut_crop(f, crop_matrix(box), info.color) for f, box, seen in frames if seen]))
+        frames = [cut_crop(f, face.crop_matrix(i), info.color) for i, f in enumerate(read_frames(info)) if has_face[i]]
+        cut.append(np.stack(frames))
     return np.flatnonzero(has_face), cut[0], cut[1]
 
 

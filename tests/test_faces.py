@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,14 +12,16 @@ import pytest
 import skimage.data
 from clips import make_clip
 
-from wav2lip_kit.errors import FaceError, SegmentError, WeightsError
+from wav2lip_kit.errors import FaceError, WeightsError
 from wav2lip_kit.faces import detectors
+from wav2lip_kit.faces.crops import face_roll
 from wav2lip_kit.faces.detectors import Detection, HaarDetector, load_detector
-from wav2lip_kit.faces.presence import PresenceConfig, face_presence, suggest_segments
-from wav2lip_kit.faces.speakers import check_speaker, speaker_boxes
+from wav2lip_kit.faces.presence import PresenceConfig, absence, head_turn_deg, suggest_segments
+from wav2lip_kit.faces.speakers import Face, speaker_face
 from wav2lip_kit.faces.tracking import Track, TrackConfig, Tracks, smooth_centred, track_faces
 from wav2lip_kit.media import probe
 from wav2lip_kit.notices import collect_notices
+from wav2lip_kit.segments import Segments
 
 ASTRONAUT_BOX = np.array([177, 58, 269, 175])
 
@@ -234,98 +235,78 @@ def made_tracks(*tracks: Track, n: int = 50, cuts: Sequence[int] = ()) -> Tracks
 LEFT, RIGHT = (10, 10, 60, 70), (200, 20, 240, 70)
 
 
-def test_largest_is_chosen_shot_by_shot_and_does_not_flicker() -> None:
-    tracks = made_tracks(
-        made_track(0, 30, LEFT),
-        made_track(0, 30, RIGHT),
-        made_track(30, 20, RIGHT),
-        made_track(35, 15, LEFT),
-        cuts=[30],
-    )
-    boxes = speaker_boxes(tracks, "largest")
-    assert np.all(boxes[:30] == np.float32(LEFT)) and np.all(boxes[35:] == np.float32(LEFT))
-    assert np.isnan(boxes[30:35]).all(), "the other person was synced where the speaker is not seen"
-
-
-def test_a_point_picks_who_is_under_it_then_and_follows_only_them() -> None:
-    tracks = made_tracks(made_track(0, 50, LEFT), made_track(0, 20, RIGHT), made_track(40, 10, RIGHT))
-    boxes = speaker_boxes(tracks, "220,40@0:00.2")
-    assert np.all(boxes[:20] == np.float32(RIGHT)) and np.isnan(boxes[20:40]).all()
-    assert np.all(boxes[40:] == np.float32(RIGHT))
-    with pytest.raises(FaceError, match=r"no face at 150,40 at 0:00\.2: faces there .* 10,10,60,70; 200,20,240,70"):
-        speaker_boxes(tracks, "150,40@0:00.2")
-    with pytest.raises(FaceError, match="ends at 0:02"):
-        speaker_boxes(tracks, "220,40@9")
-
-
-def test_a_box_picks_who_stays_inside() -> None:
-    tracks = made_tracks(made_track(0, 50, LEFT), made_track(0, 50, RIGHT))
-    assert np.all(speaker_boxes(tracks, "150,0,319,239") == np.float32(RIGHT))
-    with pytest.raises(FaceError, match="no face stays inside"):
-        speaker_boxes(tracks, "90,0,150,100")
-
-
-def test_a_file_gives_every_box(tmp_path: Path) -> None:
-    path = tmp_path / "boxes.json"
-    path.write_text(json.dumps([[1, 2, 30, 40], None, [2, 2, 31, 40]]))
-    boxes = speaker_boxes(made_tracks(n=3), str(path))
-    assert boxes[0].tolist() == [1, 2, 30, 40] and np.isnan(boxes[1]).all()
-    with pytest.raises(FaceError, match="3 boxes but the video has 50 frames"):
-        speaker_boxes(made_tracks(), str(path))
-
-
-@pytest.mark.parametrize(
-    ("speaker", "words"),
-    [
-        ("the left one", "largest, talking, X,Y@T"),
-        ("10,10,5,20", "is empty"),
-        ("10,20@soon", "soon"),
-        ("{}", "list"),
-        ("[[1,2,3]]", "frame 0"),
-        ("[null,[5,5,1,9]]", "frame 1.*empty"),
-    ],
-)
-def test_wrong_speakers_are_refused_before_anything_runs(speaker: str, words: str, tmp_path: Path) -> None:
-    if speaker[0] in "{[":
-        (tmp_path / "s.json").write_text(speaker)
-        speaker = str(tmp_path / "s.json")
-    with pytest.raises((FaceError, SegmentError), match=words) as caught:
-        check_speaker(speaker)
-    assert "\n" not in str(caught.value)
-
-
 # ── presence ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def boxes_from(present: Sequence[float]) -> np.ndarray:
-    """Boxes of the given heights; 0 is no face."""
-    return np.array([[0, 0, h, h] if h else [np.nan] * 4 for h in present], np.float32)
+def face_of(heights_px: Sequence[float]) -> Face:
+    """A face of the given heights, one a frame; 0 is no face."""
+    boxes = np.array([[0, 0, h, h] if h else [np.nan] * 4 for h in heights_px], np.float32)
+    scores = np.where(np.isnan(boxes[:, 0]), np.nan, 0.9).astype(np.float32)
+    return Face(boxes, np.full((len(boxes), 5, 2), np.nan, np.float32), scores)
 
 
-def test_presence_has_hysteresis() -> None:
-    heights = [30, 33, 30, 26, 25, 30, 0, 40]
-    assert face_presence(boxes_from(heights), PresenceConfig(min_face_px=32)).tolist() == [
-        False, True, True, True, False, False, False, True,
+def spans(segments: Segments) -> list[tuple[float, float]]:
+    return [(round(s.start_s, 6), round(s.end_s, 6)) for s in segments]
+
+
+def test_presence_has_hysteresis_and_says_why_not() -> None:
+    face = face_of([30, 33, 30, 26, 25, 30, 0, 40, 40, 40, 40])
+    face.scores[7:] = [0.59, 0.61, 0.55, 0.5]
+    assert absence(made_tracks(n=11), face).tolist() == [
+        "tiny", "", "", "", "tiny", "tiny", "nobody", "unsure", "", "", "unsure",
     ]  # fmt: skip
+    assert absence(made_tracks(n=11), face, PresenceConfig(min_face_px=20, min_score=0))[0] == ""
+    assert absence(made_tracks(n=11, cuts=[2]), face)[2] == "tiny", "hysteresis went over a cut"
+
+
+def landmarks_of(turn_deg: float, roll_deg: float = 0.0, size_px: float = 40.0) -> np.ndarray:
+    """Landmarks (5, 2) of a head of plain geometry: eyes and mouth on a plane, the nose standing out."""
+    turn, roll = np.radians([turn_deg, roll_deg])
+    head = np.array([[-0.5, -0.5, 0], [0.5, -0.5, 0], [0, 0, 0.48], [-0.4, 0.55, 0], [0.4, 0.55, 0]])
+    seen = np.column_stack([head[:, 0] * np.cos(turn) + head[:, 2] * np.sin(turn), head[:, 1]])
+    rotation = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    return (seen @ rotation.T * size_px + 100).astype(np.float32)
+
+
+@pytest.mark.parametrize("turn_deg", [0, 20, -45, 70, -85])
+@pytest.mark.parametrize("roll_deg", [0, 25, -30])
+def test_a_turned_head_is_told_from_a_tilted_one(turn_deg: float, roll_deg: float) -> None:
+    points = landmarks_of(turn_deg, roll_deg)
+    assert head_turn_deg(points) == pytest.approx(abs(turn_deg), abs=6)
+    assert np.degrees(face_roll(points)) == pytest.approx(roll_deg, abs=11)  # a nose to the side is seen as some tilt
+    face = face_of([50])
+    face.landmarks_xy[0] = points
+    assert absence(made_tracks(n=1), face).tolist() == ["turned" if abs(turn_deg) > 75 else ""]
+
+
+def test_unknown_landmarks_are_neither_turned_nor_tilted() -> None:
+    nowhere = np.full((3, 5, 2), np.nan, np.float32)
+    assert np.isnan(head_turn_deg(nowhere)).all() and not face_roll(nowhere).any()
 
 
 def test_segments_begin_and_end_with_frames_and_close_short_gaps() -> None:
     heights = [0] * 5 + [50] * 10 + [0] * 5 + [50] * 10 + [0] * 15 + [50] * 3 + [0] * 2
-    segments = suggest_segments(made_tracks(), boxes_from(heights))
-    assert [(s.start_s, s.end_s) for s in segments] == [pytest.approx((0.2, 1.2))]  # 0.2 s closed, 0.12 s dropped
+    segments = suggest_segments(made_tracks(), face_of(heights))
+    assert spans(segments) == [(0.2, 1.2)]  # 0.2 s closed, 0.12 s dropped
     assert all(s.source == "auto" for s in segments)
+
+
+def test_segments_are_padded_only_where_the_face_is_seen_and_not_over_a_cut() -> None:
+    heights = [25] * 20 + [50] * 20 + [25] * 1 + [0] * 9
+    config = PresenceConfig(pad_s=0.08)
+    assert spans(suggest_segments(made_tracks(), face_of(heights), config)) == [(0.72, 1.64)]
+    assert spans(suggest_segments(made_tracks(cuts=[20]), face_of(heights), config)) == [(0.8, 1.64)]
 
 
 def test_a_gap_with_a_cut_in_it_stays_open_and_touching_segments_join() -> None:
     heights = [50] * 20 + [0] * 4 + [50] * 26
-    segments = suggest_segments(made_tracks(cuts=[22]), boxes_from(heights))
-    assert [(s.start_s, s.end_s) for s in segments] == [pytest.approx((0, 0.8)), pytest.approx((0.96, 2.0))]
-    assert len(suggest_segments(made_tracks(cuts=[22]), boxes_from([50] * 50))) == 1
+    segments = suggest_segments(made_tracks(cuts=[22]), face_of(heights))
+    assert spans(segments) == [(0, 0.8), (0.96, 2.0)]
+    assert len(suggest_segments(made_tracks(cuts=[22]), face_of([50] * 50))) == 1
 
 
 def test_a_short_shot_inside_a_long_presence_is_kept() -> None:
-    segments = suggest_segments(made_tracks(cuts=[20, 25]), boxes_from([50] * 50))
-    assert [(s.start_s, s.end_s) for s in segments] == [(0.0, 2.0)]
+    assert spans(suggest_segments(made_tracks(cuts=[20, 25]), face_of([50] * 50))) == [(0.0, 2.0)]
 
 
 # ── real clips ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -334,7 +315,7 @@ def test_a_short_shot_inside_a_long_presence_is_kept() -> None:
 def test_the_stretch_without_a_face_is_found(shared_media: Path, shared_weights: Path) -> None:
     detector = load_detector(str(shared_weights / "retinaface_mobilenet0.25.pth"))
     tracks = track_faces(probe(shared_media / "video" / "cutaway_noface_22s.mov"), detector, progress=False)
-    (start_s, end_s), *more = suggest_segments(tracks, speaker_boxes(tracks)).gaps(0, tracks.end_s)
+    (start_s, end_s), *more = suggest_segments(tracks, speaker_face(tracks)).gaps(0, tracks.end_s)
     assert start_s == pytest.approx(10.6, abs=0.2) and end_s == pytest.approx(14.6, abs=0.2) and not more
 
 
@@ -344,12 +325,3 @@ def test_cuts_and_people_of_a_concert(shared_media: Path, shared_weights: Path) 
     assert tracks.cuts.tolist() == [20, 82, 211]
     for track in tracks.tracks:
         assert not any(track.start < cut < track.stop for cut in tracks.cuts)
-
-
-def test_left_and_right_of_a_debate(shared_media: Path, shared_weights: Path) -> None:
-    detector = load_detector(str(shared_weights / "retinaface_mobilenet0.25.pth"))
-    tracks = track_faces(probe(shared_media / "video" / "debate_two_faces_17s.mp4"), detector, progress=False)
-    for x, speaker in ((165, "165,110@0:05"), (480, "480,110@0:05")):
-        boxes = speaker_boxes(tracks, speaker)
-        centres = (boxes[61:, 0] + boxes[61:, 2]) / 2
-        assert not np.isnan(centres).any() and np.abs(centres - x).max() < 80

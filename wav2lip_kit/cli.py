@@ -160,7 +160,14 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help='auto | all | "0:31-1:00,1:09-1:24" | FILE (default: segments.json, else auto)',
     )
-    add("--speaker", metavar="WHO", help="largest | talking | X,Y@T | X0,Y0,X1,Y1 | FILE (default: largest)")
+    add(
+        "--speaker",
+        metavar="WHO",
+        help="largest | talking | person-2 (see `track`) | X,Y@T | X0,Y0,X1,Y1 | FILE (default: largest)",
+    )
+    add("--min-face-px", metavar="N", type=float, help="suggest no segment where the face is smaller (default: 32)")
+    add("--min-score", metavar="P", type=float, help="nor where the detector is less sure, 0 to 1 (default: 0.6)")
+    add("--max-turn-deg", metavar="N", type=float, help="nor where the head is turned further, 0 to 90 (default: 75)")
     add(
         "--trim",
         metavar="A-B",
@@ -194,16 +201,22 @@ def _run(options: argparse.Namespace) -> None:
 
     video, audio = _inputs(options)
     out = options.output
+    told: dict[str, Any] = {"progress": False} if options.quiet else {"tell": _print_aside}
     if video and audio:
         if out is None and options.project is None:
             out = "final_video.mp4"
-        path = lipsync(video, audio, out, project=options.project, progress=not options.quiet, **_settings(options))
+        path = lipsync(video, audio, out, project=options.project, **told, **_settings(options))
     elif options.project and not (video or audio):
-        path = Project.open(options.project, **_settings(options)).run(out, progress=not options.quiet)
+        path = Project.open(options.project, **_settings(options)).run(out, **told)
     else:
         raise InputError("run needs a VIDEO and an AUDIO, or a --project that has them; see `wav2lip-kit run --help`")
     if not options.quiet:
         print(path)
+
+
+def _print_aside(text: str) -> None:
+    """On stderr: stdout is for the result."""
+    print(text, file=sys.stderr)
 
 
 def _inputs(options: argparse.Namespace) -> tuple[str | None, str | None]:
@@ -217,16 +230,23 @@ def _inputs(options: argparse.Namespace) -> tuple[str | None, str | None]:
 
 
 def _stage(options: argparse.Namespace) -> None:
+    from .faces.people import find_people
+
     project = _project(options)
     progress = not options.quiet
     lines: list[str] = []
     if options.stage == "track":
         tracks = project.track(progress=progress)
-        lines = [f"{tracks.n_frames} frames, {len(tracks.cuts)} cuts, {len(tracks.tracks)} tracks"]
-        for track in tracks.tracks:
-            start_s, stop_s = tracks.times_s[track.start], tracks.times_s[track.stop - 1]
-            box = ",".join(f"{v:.0f}" for v in track.boxes_xyxy[len(track.boxes_xyxy) // 2])
-            lines.append(f"  {start_s:8.2f}-{stop_s:.2f} s  box {box}  score {track.scores.mean():.2f}")
+        people = find_people(tracks)
+        lines = [
+            f"{tracks.n_frames} frames, {len(tracks.cuts)} cuts, {len(tracks.tracks)} tracks of {len(people)} people"
+        ]
+        for person in people:
+            lines.append(f"{person.name}  on screen {person.screen_s:.1f} s")
+            for track in person.tracks:
+                start_s, stop_s = tracks.times_s[track.start], tracks.times_s[track.stop - 1]
+                box = ",".join(f"{v:.0f}" for v in track.boxes_xyxy[len(track.boxes_xyxy) // 2])
+                lines.append(f"  {start_s:8.2f}-{stop_s:.2f} s  box {box}  score {track.scores.mean():.2f}")
     elif options.stage == "suggest":
         lines = [str(project.suggest(progress=progress))]
     elif options.stage == "sync":

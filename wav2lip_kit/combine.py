@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,22 @@ from .audio import AudioInfo, read_audio
 from .errors import RunError
 from .media import reason
 from .notices import notice
+from .sounds import Sound
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
 BITRATE_PER_CHANNEL = 96_000
+FADE_S = 0.008
+"""Between the new audio and that of a segment, so that nothing clicks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Insert:
+    """A sound that is heard in place of the new audio from `start_s` to `end_s` of the result, from its own start."""
+
+    sound: Sound
+    start_s: float
+    end_s: float
 
 
 def combine_parts(
@@ -32,6 +45,7 @@ def combine_parts(
     time_base: Fraction,
     audio_start_s: float = 0.0,
     audio_end_s: float | None = None,
+    inserts: Sequence[Insert] = (),
     comment: str = "",
     on_packet: Callable[[], object] = lambda: None,
 ) -> None:
@@ -48,6 +62,7 @@ def combine_parts(
         time_base: Of the parts.
         audio_start_s: Where the audio's own trim starts.
         audio_end_s: Where it ends.
+        inserts: Other audio to be heard in places, in the order of time, not overlapping.
         comment: Goes into the file's metadata.
         on_packet: Called after every video packet, for progress.
 
@@ -61,11 +76,11 @@ def combine_parts(
             with av.open(str(parts[0])) as first:
                 video = container.add_stream_from_template(first.streams.video[0])
             video.time_base = time_base
-            sound = _add_audio_stream(container, audio)
+            stream = _add_audio_stream(container, audio)
             end_s = float(end_pts * time_base)
             packets = heapq.merge(
                 _video_packets(parts, video, end_pts, time_base),
-                _audio_packets(audio, sound, end_s, audio_start_s, audio_end_s),
+                _audio_packets(audio, audio_start_s, audio_end_s, inserts, stream, end_s),
                 key=lambda timed: timed[0],
             )
             for _, packet in packets:
@@ -123,31 +138,61 @@ def _add_audio_stream(container: Any, audio: AudioInfo) -> Any:
 
 
 def _audio_packets(
-    audio: AudioInfo, stream: Any, end_s: float, audio_start_s: float, audio_end_s: float | None
+    audio: AudioInfo,
+    start_s: float,
+    stop_s: float | None,
+    inserts: Sequence[Insert],
+    stream: Any,
+    end_s: float,
 ) -> Iterator[tuple[float, Any]]:
     rate_hz, layout = stream.rate, stream.layout.name
-    left = round(end_s * rate_hz)
+    blocks = _exactly(read_audio(audio.path, rate_hz, layout, start_s=start_s, end_s=stop_s), layout, end_s * rate_hz)
+    for insert in inserts:
+        blocks = _with_insert(blocks, insert, rate_hz, layout)
     position = 0
-
-    def frames() -> Iterator[np.ndarray]:
-        nonlocal left
-        for block in read_audio(audio.path, rate_hz, layout, start_s=audio_start_s, end_s=audio_end_s):
-            block = block[:, :left]
-            left -= block.shape[1]
-            yield block
-            if left <= 0:
-                return
-        while left > 0:
-            silence = np.zeros((len(stream.layout.channels), min(left, 10 * rate_hz)), np.float32)
-            left -= silence.shape[1]
-            yield silence
-
-    for block in frames():
+    for block in blocks:
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=layout)
         frame.rate, frame.pts, frame.time_base = rate_hz, position, Fraction(1, rate_hz)
         position += block.shape[1]
         yield from ((_seconds(p), p) for p in stream.encode(frame))
     yield from ((_seconds(p), p) for p in stream.encode(None))
+
+
+def _exactly(blocks: Iterator[np.ndarray], layout: str, n_samples: float) -> Iterator[np.ndarray]:
+    """The first `n_samples` of a sound, with silence behind it, in blocks (channels, n) float32."""
+    left = round(n_samples)
+    for block in blocks:
+        block = block[:, :left]
+        left -= block.shape[1]
+        yield block
+        if left <= 0:
+            return
+    n_channels = len(av.AudioLayout(layout).channels)
+    while left > 0:
+        n = min(left, 480_000)
+        left -= n
+        yield np.zeros((n_channels, n), np.float32)
+
+
+def _with_insert(blocks: Iterator[np.ndarray], insert: Insert, rate_hz: int, layout: str) -> Iterator[np.ndarray]:
+    """The same blocks, with the insert heard in its place; both fade, the other sound just outside it."""
+    start, stop, fade = round(insert.start_s * rate_hz), round(insert.end_s * rate_hz), round(FADE_S * rate_hz)
+    others = _exactly(read_audio(insert.sound.info.path, rate_hz, layout), layout, stop - start)
+    other = np.zeros((len(av.AudioLayout(layout).channels), 0), np.float32)
+    position = 0
+    for block in blocks:
+        at = position + np.arange(block.shape[1])
+        position += block.shape[1]
+        if position > start - fade and at[0] < stop + fade:
+            outside = np.clip(np.maximum(start - at, at - stop + 1) / fade, 0, 1)
+            inside = np.clip(np.minimum(at - start, stop - 1 - at) / fade, 0, 1)
+            here = (at >= start) & (at < stop)
+            while other.shape[1] < here.sum():
+                other = np.concatenate([other, next(others)], axis=1)
+            block = block * outside.astype(np.float32)
+            block[:, here] += other[:, : here.sum()] * inside[here].astype(np.float32)
+            other = other[:, here.sum() :]
+        yield block
 
 
 def _seconds(packet: Any) -> float:

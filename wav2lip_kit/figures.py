@@ -6,6 +6,7 @@ import csv
 import html
 from base64 import b64encode
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from IPython.display import HTML, Audio, display
 
 from .audio import SAMPLE_RATE_HZ, read_audio
 from .errors import FaceError
-from .faces.presence import face_presence
+from .faces.presence import absence
 from .faces.tracking import Tracks
 from .media import probe, read_image_bgr
 from .previews import MOST_S, compare_sides, measure_result, preview_result, preview_source, try_sync
@@ -26,6 +27,7 @@ from .widgets.preview import make_preview, read_still
 
 MOST_SHOWN_BYTES = 8_000_000
 WIDTH_PX = 860
+REASON_COLOURS = {"": "#2e9e5b", "nobody": "#8886", "tiny": "#d9a03d", "unsure": "#b06fc4", "turned": "#c4574a"}
 PICTURES = 8
 """In the timeline."""
 
@@ -180,9 +182,26 @@ def show_segments(project: Project) -> HTML:
         f'<div style="max-width:{WIDTH_PX}px;line-height:1.4">'
         f'<img style="display:block;width:100%;border-radius:6px" src="{pictures}">{_face_curve(project, tracks)}'
         f'<div style="position:relative;height:14px;margin:3px 0;background:#8883;border-radius:3px">{segments}</div>'
+        f"{_why_not(project, tracks)}"
         f'<div style="display:flex;justify-content:space-between;opacity:.75">{times}</div>'
         f'<div style="padding:4px 0 10px"><b style="color:#3d8bd9">■</b> {html.escape(said)}</div></div>'
     )
+
+
+def _why_not(project: Project, tracks: Tracks) -> str:
+    """A thin line that tells by colour, and in its titles, why a face is not there."""
+    try:
+        reasons = absence(tracks, project.face(tracks), project.settings.presence)
+    except FaceError:  # told above the line
+        return ""
+    edges = [0, *(np.flatnonzero(reasons[1:] != reasons[:-1]) + 1).tolist(), len(reasons)]
+    parts = "".join(
+        f'<div title="{reasons[a] or "face"}" style="width:{100 * (b - a) / len(reasons):.3f}%;'
+        f'background:{REASON_COLOURS[str(reasons[a])]}"></div>'
+        for a, b in pairwise(edges)
+    )
+    legend = " ".join(f'<b style="color:{REASON_COLOURS[r]}">■</b> {r}' for r in REASON_COLOURS if r and r in reasons)
+    return f'<div style="display:flex;height:5px;margin:3px 0">{parts}</div><div style="opacity:.75">{legend}</div>'
 
 
 def _strip(thumbs: Path, n_thumbs: int) -> bytes:
@@ -195,10 +214,11 @@ def _strip(thumbs: Path, n_thumbs: int) -> bytes:
 def _face_curve(project: Project, tracks: Tracks) -> str:
     """How high the speaker's face is in the picture, over the time, as a filled curve."""
     try:
-        boxes = project.speaker_boxes(tracks)
+        face = project.face(tracks)
     except FaceError as error:
         return f'<div style="opacity:.75">{html.escape(str(error))}</div>'
-    heights = np.where(face_presence(boxes), (boxes[:, 3] - boxes[:, 1]) / project.video.height_px, 0)
+    is_there = absence(tracks, face, project.settings.presence) == ""
+    heights = np.where(is_there, face.heights_px / project.video.height_px, 0)
     n = min(400, len(heights))
     heights = heights[np.arange(n) * len(heights) // n]
     points = " ".join(f"{k},{30 - 30 * min(1.0, float(h)):.1f}" for k, h in enumerate(heights))

@@ -21,7 +21,6 @@ from .audio import AudioInfo, probe_audio
 from .blending import crop_mask
 from .combine import combine_parts
 from .errors import FaceError, InputError, MediaError
-from .faces.crops import crop_matrix
 from .faces.tracking import Tracks
 from .files import content_id, key_of, replace_when_whole
 from .frames import Encoding, Frame, FrameWriter, read_frames
@@ -234,21 +233,22 @@ def try_sync(
         raise InputError(f"{info.name} ends at {format_time(tracks.end_s)}: choose a time before, not {at_s:g} s")
     first = min(int(np.searchsorted(tracks.times_s, at_s - 1e-6)), tracks.n_frames - 1)
     last = max(first + 1, int(np.searchsorted(tracks.times_s, at_s + duration_s - 1e-6)))
-    boxes = [None if np.isnan(box[0]) else box for box in project.speaker_boxes(tracks)[first:last]]
-    if not any(box is not None for box in boxes):
+    face = project.face(tracks)
+    matrices = [face.crop_matrix(index) for index in range(first, last)]
+    if all(matrix is None for matrix in matrices):
         raise FaceError(
             f"the speaker is not seen at {format_time(at_s)}: choose a time where the face is "
             f"({project.suggestions(tracks)}), or another speaker"
         )
-    part = Part(first, last, 0, False, True)
+    part = Part(first, last, 0, False, 1)
     result = project.folder / "try.mp4"
     with replace_when_whole(result) as unfinished:
         render(
-            ((frame, boxes[index - first]) for index, frame in PartReader(info, tracks).read(part)),
+            ((frame, matrices[index - first]) for index, frame in PartReader(info, tracks).read(part)),
             info,
             unfinished,
             project.load_syncer(),
-            project.mel[0],
+            project.sound.mel,
             shift_s=project.settings.shift_ms / 1000,
             paste=project.settings.paste,  # type: ignore[arg-type]
             encoding=Encoding(crf=project.settings.crf),
@@ -257,7 +257,7 @@ def try_sync(
     columns = (
         [frame for _, frame in PartReader(info, tracks).read(part)],
         read_frames(probe(result)),
-        (_masked(frame, boxes[index - first], mask) for index, frame in PartReader(info, tracks).read(part)),
+        (_masked(frame, matrices[index - first], mask) for index, frame in PartReader(info, tracks).read(part)),
     )
     heard_s = parse_trim(project.settings.trim_audio)[0] + float(tracks.times_s[first])
     return write_excerpt(
@@ -265,11 +265,11 @@ def try_sync(
     )
 
 
-def _masked(frame: Frame, box_xyxy: np.ndarray | None, mask: np.ndarray) -> Frame:
+def _masked(frame: Frame, matrix: np.ndarray | None, mask: np.ndarray) -> Frame:
     """The frame in the dark, lit where the mask is."""
     light = np.zeros(frame.planes[0].shape, np.float32)
-    if box_xyxy is not None:
+    if matrix is not None:
         how = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
-        light = cv2.warpAffine(mask, crop_matrix(box_xyxy), light.shape[::-1], flags=how)
+        light = cv2.warpAffine(mask, matrix, light.shape[::-1], flags=how)
     luma = np.rint(frame.planes[0] * (0.25 + 0.75 * light)).astype(np.uint8)
     return Frame((luma, *frame.planes[1:]), frame.pts, frame.duration)

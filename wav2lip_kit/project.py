@@ -16,23 +16,24 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm.auto import tqdm
 
-from .audio import AudioInfo, probe_audio, write_mel
+from .audio import AudioInfo, probe_audio
 from .checkpoints import weights_id
 from .combine import combine_parts
 from .errors import FaceError, InputError, ProjectError
 from .faces.detectors import FaceDetector, load_detector
+from .faces.people import find_people
 from .faces.presence import suggest_segments
-from .faces.speakers import speaker_boxes
-from .faces.tracking import TrackConfig, Tracks, track_faces
+from .faces.speakers import Face, check_speaker, speaker_face
+from .faces.talking import TALKING_VERSION, talking_seconds
+from .faces.tracking import TRACKS_VERSION, TrackConfig, Tracks, track_faces
 from .files import (
     StrPath,
     bring,
@@ -49,11 +50,13 @@ from .files import (
 from .frames import Encoding
 from .media import VideoInfo, check_whole, probe
 from .notices import collect_notices, notice
-from .plan import Plan, make_plan, mouth_regions
+from .plan import Plan, make_plan, mouth_regions, part_start_s
+from .preflight import preflight
 from .provenance import build_report, provenance_comment
 from .segment_files import read_segments, write_segments
 from .segments import Segment, Segments
 from .settings import Settings, make_settings, parse_trim, stored_settings, told_settings
+from .sounds import Sound, load_sound, segment_sounds
 from .sync import LipSyncer, pick_device, render
 from .timeline import PartReader
 from .timing import format_time, snap_rate
@@ -226,8 +229,16 @@ class Project:
                 f"{format_time(self.audio.duration_s)}: give an earlier start"
             )
         typed = self.settings.typed_segments()
-        if typed is not None and self.video.duration_s:
-            typed.check_within(self.video.duration_s)
+        if typed is not None:
+            self._check_segments(typed)
+
+    def _check_segments(self, segments: Segments) -> None:
+        """What can be known of segments before the long work: their times, speakers and audio."""
+        if self.video.duration_s:
+            segments.check_within(self.video.duration_s)
+        for speaker in {s.speaker for s in segments if s.speaker}:
+            check_speaker(speaker)
+        segment_sounds(segments, self.folder)
 
     # ── keys ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,10 +247,6 @@ class Project:
         info = self.video
         return key_of(content_id(info.path), info.start_s, info.end_s, str(info.rate), info.duration_s)
 
-    @cached_property
-    def _audio_key(self) -> str:
-        return key_of(content_id(self.audio.path), self.settings.trim_audio)
-
     # ── stages ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def track(self, *, detector: FaceDetector | None = None, progress: bool = True) -> Tracks:
@@ -247,7 +254,7 @@ class Project:
         with self._stage("track"):
             detector = detector or load_detector(self.settings.detector, device=pick_device(self.settings.device))
             config = TrackConfig()
-            path = self.folder / f"tracks-{key_of(self._video_key, detector.name, config)}.npz"
+            path = self.folder / f"tracks-{key_of(self._video_key, detector.name, config, TRACKS_VERSION)}.npz"
             if path.is_file():
                 return Tracks.load(path)
             tracks = track_faces(self.video, detector, config, progress=progress)
@@ -277,26 +284,48 @@ class Project:
         self.segments = segments
         return segments
 
+    def talking(self, tracks: Tracks | None = None, *, progress: bool = True) -> dict[str, float]:
+        """How long each person talks in the video's own sound, seconds by name; taken from the folder when it is there.
+
+        Empty where that cannot be told, with a notice.
+        """
+        tracks = tracks or self.track(progress=progress)
+        key = key_of(self._video_key, TALKING_VERSION, *(t.boxes_xyxy for t in tracks.tracks))
+        path = self.folder / f"talking-{key}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        with self._stage("talking"):
+            try:
+                talks_s = talking_seconds(self.video, tracks, find_people(tracks), progress=progress)
+            except InputError as error:
+                notice(f"who talks cannot be told, the largest face is synced: {error}")
+                return {}
+            if not any(talks_s.values()):
+                notice(f"nobody in {self.video.name} is seen to talk when there is sound; the largest face is synced")
+        write_text_atomic(path, json.dumps(talks_s, indent=2) + "\n")
+        return talks_s
+
     def suggestions(self, tracks: Tracks) -> Segments:
         """Where the speaker's face is large enough for long enough to be synced; writes nothing.
 
         Raises:
             FaceError: If there is no face at all, or no such speaker.
         """
-        return suggest_segments(tracks, self.speaker_boxes(tracks))
+        return suggest_segments(tracks, self.face(tracks), self.settings.presence)
 
-    def speaker_boxes(self, tracks: Tracks) -> np.ndarray:
-        """The box of the speaker in every frame: (T, 4) float32, NaN where the face is not seen.
+    def face(self, tracks: Tracks, speaker: str = "") -> Face:
+        """The face of a speaker in every frame; of the job's own speaker where `speaker` is empty.
 
         Raises:
-            FaceError: If there is no face at all, or no such speaker.
+            FaceError: If there is no face, or not this one.
         """
-        if not tracks.tracks and not names_file(self.settings.speaker):
+        speaker = speaker or self.settings.speaker
+        if not tracks.tracks and not names_file(speaker):
             raise FaceError(
                 f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
                 "give a video that shows the speaker's face, or try another --detector"
             )
-        return speaker_boxes(tracks, self.settings.speaker)
+        return speaker_face(tracks, speaker, self.talking(tracks) if speaker == "talking" else None)
 
     def plan(self, tracks: Tracks) -> Plan:
         """What has to be rendered for the segments and settings as they are now; renders nothing.
@@ -304,16 +333,17 @@ class Project:
         Raises:
             InputError: As `make_plan`, and if there are no segments yet.
         """
+        segments = self.segments
+        sounds = {n: load_sound(info, self.folder) for n, info in segment_sounds(segments, self.folder).items()}
         return make_plan(
             self.video,
             tracks,
-            self.segments,
-            self.speaker_boxes(tracks),
-            self.mel[1],
+            segments,
+            {name: self.face(tracks, name) for name in {"", *(s.speaker for s in segments)}},
+            {"": self.sound, **sounds},
             self.settings,
             folder=self.folder / "segments",
             video_key=self._video_key,
-            audio_key=self._audio_key,
         )
 
     def sync(
@@ -331,7 +361,7 @@ class Project:
         """
         tracks = tracks or self.track(progress=progress)
         with self._stage("sync"):
-            mel, plan = self.mel[0], self.plan(tracks)
+            plan = self.plan(tracks)
             folder = self.folder / "segments"
             folder.mkdir(exist_ok=True)
             for stale in set(folder.iterdir()) - set(plan.paths):
@@ -345,14 +375,15 @@ class Project:
                         continue
                     if syncer is None and part.is_face:
                         syncer = self.load_syncer()
+                    sound, start_s = plan.sound(part_start_s(tracks, part), self.sound)
                     with replace_when_whole(path) as unfinished:
                         render(
-                            ((frame, plan.box(part, index)) for index, frame in reader.read(part)),
+                            ((frame, plan.crop_matrix(part, index)) for index, frame in reader.read(part)),
                             self.video,
                             unfinished,
                             syncer,
-                            mel,
-                            shift_s=self.settings.shift_ms / 1000,
+                            sound.mel,
+                            shift_s=self.settings.shift_ms / 1000 - start_s,
                             paste=self.settings.paste,  # type: ignore[arg-type]
                             encoding=Encoding(crf=self.settings.crf),
                             on_frame=bar.update,
@@ -365,16 +396,9 @@ class Project:
             return LipSyncer.from_pretrained(self.settings.weights, device=self.settings.device)
 
     @cached_property
-    def mel(self) -> tuple[np.ndarray, float]:
-        """The mel spectrogram (80, n) of the new audio and its length in seconds."""
-        start_s, end_s = parse_trim(self.settings.trim_audio)
-        mel, audio_s = write_mel(self.audio.path, self.folder / "mel.f32", start_s=start_s, end_s=end_s)
-        if audio_s == 0:
-            raise InputError(
-                f"{self.audio.name} has no sound in {self.settings.trim_audio!r}: "
-                f"it lasts {format_time(self.audio.duration_s, decimals=1)}"
-            )
-        return mel, audio_s
+    def sound(self) -> Sound:
+        """The new audio."""
+        return load_sound(self.audio, self.folder, *parse_trim(self.settings.trim_audio))
 
     def combine(self, out: StrPath | None = None, *, tracks: Tracks | None = None, progress: bool = True) -> Path:
         """Join the parts and the new audio to final_video.mp4, with report.json beside it.
@@ -401,7 +425,6 @@ class Project:
                     f"{len(missing)} of {len(plan.paths)} parts are not rendered yet: "
                     f"run `wav2lip-kit sync --project {self.folder}`"
                 )
-            start_s, end_s = parse_trim(self.settings.trim_audio)
             with (
                 replace_when_whole(self.final_path) as unfinished,
                 tqdm(total=plan.n_frames, desc="combine", unit="frame", disable=not progress, leave=False) as bar,
@@ -412,8 +435,9 @@ class Project:
                     unfinished,
                     end_pts=plan.end_pts,
                     time_base=tracks.time_base,
-                    audio_start_s=start_s,
-                    audio_end_s=end_s,
+                    audio_start_s=self.sound.start_s,
+                    audio_end_s=self.sound.end_s,
+                    inserts=plan.inserts,
                     comment=provenance_comment(self.video.kind),
                     on_packet=bar.update,
                 )
@@ -437,19 +461,26 @@ class Project:
         write_text_atomic(report_beside(out), report)
         return out
 
-    def run(self, out: StrPath | None = None, *, progress: bool = True) -> Path:
+    def run(
+        self, out: StrPath | None = None, *, progress: bool = True, tell: Callable[[str], object] | None = None
+    ) -> Path:
         """All stages, one after the other; what is already there is taken as it is.
 
-        Everything that can be wrong is checked before the first long stage.
+        Everything that can be wrong is checked before the first long stage. `tell` is given the table of `preflight`
+        before the rendering.
         """
         if out is not None:
             check_out(Path(out), self.video.path, self.audio.path)
         self._check_disk()
         with collect_notices():  # so that no stage repeats what another has said
+            if not self.settings.segments and self.segments_path.is_file():
+                self._check_segments(self.segments)
             syncer = self.load_syncer()
             tracks = self.track(progress=progress)
             if self.settings.segments or not self.segments_path.is_file():
                 self.suggest(tracks)
+            if tell is not None:
+                tell(str(preflight(self, tracks, syncer)))
             self.sync(syncer=syncer, tracks=tracks, progress=progress)
             return self.combine(out, tracks=tracks, progress=progress)
 
@@ -491,6 +522,7 @@ def lipsync(
     *,
     project: StrPath | None = None,
     progress: bool = True,
+    tell: Callable[[str], object] | None = None,
     **settings: Any,
 ) -> Path:
     """Lip-sync a video to new audio: the whole job in one call.
@@ -502,6 +534,7 @@ def lipsync(
         project: Folder that keeps everything in between. Without one a folder beside `out` is used, removed when the
             job is done, and kept when it is interrupted, so that the same call goes on where it stopped.
         progress: Show bars.
+        tell: Given the table of `preflight.preflight` before the rendering.
         **settings: Fields of `Settings`.
 
     Returns:
@@ -520,7 +553,7 @@ def lipsync(
     existed = folder.exists()
     job = Project.create(folder, video, audio, **settings)
     try:
-        result = job.run(out, progress=progress)
+        result = job.run(out, progress=progress, tell=tell)
     except InputError:
         # What a wrong input began is of no use; but faces that were searched in a folder of the user's choice are.
         if not existed and (project is None or not any(folder.glob("tracks-*.npz"))):

@@ -293,6 +293,15 @@ class Segments(Sequence[Segment]):
             mask |= (times >= s.start_s) & (times < s.end_s)
         return mask
 
+    def frame_marks(self, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Which segment each frame lies in, counted from 1, 0 outside: (T,) times in seconds in, (T,) int out."""
+        import numpy as np
+
+        marks = np.zeros(len(times_s), dtype=int)
+        for number, segment in enumerate(self, start=1):
+            marks[Segments([segment]).frame_mask(times_s)] = number
+        return marks
+
     def check_within(self, duration_s: float) -> None:
         """Raise SegmentError for the first segment that ends past the video's length (by more than half a ms)."""
         for segment in self:

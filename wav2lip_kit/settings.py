@@ -9,6 +9,7 @@ from typing import Any
 from .blending import PASTES
 from .errors import FaceError, InputError, SegmentError
 from .faces.detectors import NAMES as DETECTORS
+from .faces.presence import PresenceConfig
 from .faces.speakers import check_speaker
 from .files import names_file
 from .frames import Encoding
@@ -28,6 +29,9 @@ class Settings:
         segments: `auto` (where the speaker's face is), `all`, times such as `0:31-1:00, 1:09-1:24`, or a segments
             file. Empty: the project's segments.json when there is one, else `auto`. Times count from the trim's start.
         speaker: Whom to sync; see `faces.speakers`.
+        min_face_px: Smaller faces are not suggested; for this and the next two see `faces.presence`.
+        min_score: Nor faces of which the detector is less sure, 0..1.
+        max_turn_deg: Nor heads turned further to the side, 0 (full face) to 90 (profile).
         trim: The stretch of the video to use, `0:10-2:00`; empty for all of it.
         trim_audio: The same for the audio.
         fit: What to do when lengths differ; see `timeline`.
@@ -42,6 +46,9 @@ class Settings:
 
     segments: str = ""
     speaker: str = "largest"
+    min_face_px: float = PresenceConfig.min_face_px
+    min_score: float = PresenceConfig.min_score
+    max_turn_deg: float = PresenceConfig.max_turn_deg
     trim: str = ""
     trim_audio: str = ""
     fit: str = "silence"
@@ -72,6 +79,10 @@ class Settings:
             raise InputError(
                 f"crf {self.crf} is out of range: choose 0 (lossless) to 51, 17 already looks like the source"
             )
+        for name, most in (("min_face_px", 10_000), ("min_score", 1), ("max_turn_deg", 90)):
+            if not 0 <= getattr(self, name) <= most:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} {getattr(self, name):g} is out of range: choose 0 to {most}")
         if not abs(self.shift_ms) <= 2000:
             raise InputError(f"shift of {self.shift_ms:g} ms is out of range: choose -2000 to 2000")
         if self.detector not in DETECTORS and not names_file(self.detector):
@@ -81,6 +92,11 @@ class Settings:
         if named_entry(self.weights) is None:
             find_weights(self.weights)  # a path must be a file; a name is looked up, or fetched, when it is needed
         self.typed_segments()
+
+    @property
+    def presence(self) -> PresenceConfig:
+        """When a face counts as being there."""
+        return PresenceConfig(self.min_face_px, self.min_score, self.max_turn_deg)
 
     def typed_segments(self) -> Segments | None:
         """The segments given in words or by a file; None where they come from the faces or the whole video.

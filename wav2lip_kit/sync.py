@@ -19,7 +19,7 @@ from .audio import N_MELS, WINDOW, mel_windows
 from .blending import Paste, crop_mask, match_colour, paste_mouth
 from .checkpoints import load_generator
 from .errors import InputError
-from .faces.crops import CROP_PX, crop_matrix, cut_crop
+from .faces.crops import CROP_PX, cut_crop
 from .frames import Encoding, Frame, FrameWriter
 from .media import VideoInfo
 from .model import Wav2Lip
@@ -160,10 +160,10 @@ def render(
     """Render one stretch of video to a file, in one streaming pass.
 
     Args:
-        frames: Each frame with its `pts` in the result, and the speaker's box (4,) or None to leave it as it is.
+        frames: Each frame with its `pts` in the result, and the map (2, 3) to its crop, or None to leave it as it is.
         info: The video; gives size, rate, time base and colour of the result.
         out: The mp4 to write, video only.
-        syncer: May be None when no frame has a box.
+        syncer: May be None when no frame has a crop.
         mel: (80, n) of the new audio, whose time zero is the result's.
         shift_s: Takes the sound from this much later.
         paste: `mouth` or `box`.
@@ -178,12 +178,8 @@ def render(
     batch = min(syncer.batch_size if syncer else 8, max(4, 100_000_000 // (info.width_px * info.height_px * 3)))
 
     def crops() -> Iterator[Shot]:
-        for frame, box in frames:
-            if box is None:
-                yield Shot(frame)
-            else:
-                matrix = crop_matrix(box)
-                yield Shot(frame, matrix, cut_crop(frame, matrix, info.color))
+        for frame, matrix in frames:
+            yield Shot(frame) if matrix is None else Shot(frame, matrix, cut_crop(frame, matrix, info.color))
 
     def mouths() -> Iterator[Shot]:
         for shots in _batches(prefetch(crops(), batch), batch):

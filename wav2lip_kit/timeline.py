@@ -5,8 +5,8 @@
     loop      the audio decides; the video begins again
     bounce    the audio decides; the video runs back and forth
 
-A part is a run of frames that all lie in FACE segments, or all outside, short enough that little is lost when a run is
-interrupted.
+A part is a run of frames that all lie in one FACE segment, or all outside, short enough that little is lost when a
+run is interrupted.
 """
 
 from __future__ import annotations
@@ -37,14 +37,18 @@ class Part:
         last: Index behind its last source frame.
         shift_pts: Added to a frame's `pts` (forward), or its mirrored `pts` (backward), gives its `pts` in the result.
         is_backward: The frames are shown in reverse.
-        is_face: They lie in a FACE segment.
+        mark: Which FACE segment they lie in, counted from 1; 0 outside.
     """
 
     first: int
     last: int
     shift_pts: int
     is_backward: bool
-    is_face: bool
+    mark: int
+
+    @property
+    def is_face(self) -> bool:
+        return self.mark > 0
 
 
 def result_pts(tracks: Tracks, part: Part) -> np.ndarray:
@@ -55,12 +59,12 @@ def result_pts(tracks: Tracks, part: Part) -> np.ndarray:
     return tracks.end_pts - ends + part.shift_pts
 
 
-def plan_parts(tracks: Tracks, is_face: np.ndarray, audio_s: float, fit: str = "silence") -> tuple[list[Part], int]:
+def plan_parts(tracks: Tracks, marks: np.ndarray, audio_s: float, fit: str = "silence") -> tuple[list[Part], int]:
     """Lay out the result.
 
     Args:
         tracks: Gives the time of every source frame.
-        is_face: (T,) bool, which source frames lie in FACE segments.
+        marks: (T,) int, which FACE segment each source frame lies in, counted from 1; 0 outside.
         audio_s: Length of the new audio.
         fit: See the top of this module.
 
@@ -79,7 +83,7 @@ def plan_parts(tracks: Tracks, is_face: np.ndarray, audio_s: float, fit: str = "
     turn = 0
     while turn * period + first_pts < end_pts:
         is_backward = fit == "bounce" and turn % 2 == 1
-        parts += _one_pass(tracks, is_face, turn * period + (first_pts if is_backward else 0), is_backward, end_pts)
+        parts += _one_pass(tracks, marks, turn * period + (first_pts if is_backward else 0), is_backward, end_pts)
         turn += 1
     return parts, min(end_pts, turn * period + first_pts)
 
@@ -90,11 +94,11 @@ def check_fit(fit: str) -> None:
         raise InputError(f"unknown fit {fit!r}: choose {', '.join(FITS)}")
 
 
-def _one_pass(tracks: Tracks, is_face: np.ndarray, shift_pts: int, is_backward: bool, end_pts: int) -> Iterator[Part]:
-    whole = Part(0, tracks.n_frames, shift_pts, is_backward, False)
+def _one_pass(tracks: Tracks, marks: np.ndarray, shift_pts: int, is_backward: bool, end_pts: int) -> Iterator[Part]:
+    whole = Part(0, tracks.n_frames, shift_pts, is_backward, 0)
     shown = np.flatnonzero(result_pts(tracks, whole) < end_pts)
     first, last = int(shown[0]), int(shown[-1]) + 1
-    changes = (np.flatnonzero(np.diff(is_face[first:last].astype(np.int8))) + first + 1).tolist()
+    changes = (np.flatnonzero(np.diff(marks[first:last].astype(int))) + first + 1).tolist()
     runs = list(zip([first, *changes], [*changes, last], strict=True))
     for start, stop in reversed(runs) if is_backward else runs:
         duration_s = float((tracks.pts[stop - 1] - tracks.pts[start]) * tracks.time_base)
@@ -102,7 +106,7 @@ def _one_pass(tracks: Tracks, is_face: np.ndarray, shift_pts: int, is_backward: 
         edges = np.linspace(start, stop, pieces + 1).round().astype(int).tolist()
         spans = [(a, b) for a, b in pairwise(edges) if b > a]
         for a, b in reversed(spans) if is_backward else spans:
-            yield Part(a, b, shift_pts, is_backward, bool(is_face[start]))
+            yield Part(a, b, shift_pts, is_backward, int(marks[start]))
 
 
 class PartReader:

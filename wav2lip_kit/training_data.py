@@ -15,17 +15,17 @@ from tqdm.auto import tqdm
 
 from .audio import mel_windows, write_mel
 from .errors import InputError, MediaError
-from .faces.crops import CROP_PX, crop_matrix, cut_crop
+from .faces.crops import CROP_PX, cut_crop
 from .faces.detectors import FaceDetector
 from .faces.presence import suggest_segments
-from .faces.speakers import speaker_boxes
+from .faces.speakers import Face, speaker_face
 from .faces.tracking import TrackConfig, Tracks, track_faces
 from .files import StrPath, content_id, key_of, replace_when_whole
 from .frames import read_frames
 from .media import VideoInfo, probe
 from .notices import notice
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts")
 MIN_VIDEO_S, MIN_FACE_S = 3.0, 2.0
 HELD_OUT, HELD_OUT_MOST_S = 0.25, 30.0
@@ -143,35 +143,36 @@ def _cut(path: Path, folder: Path, key: str, detector: FaceDetector, progress: b
     if not info.has_audio:
         raise MediaError(f"{path.name} has no sound: give videos of people talking")
     tracks = track_faces(info, detector, progress=progress)
-    boxes = _talking_boxes(tracks, path.name)
-    count = int((~np.isnan(boxes[:, 0])).sum())
+    face = _talking_face(tracks, path.name)
+    count = int((~np.isnan(face.scores)).sum())
     with replace_when_whole(folder / f"{key}.crops.npy") as part:
         crops = np.lib.format.open_memmap(part, "w+", np.uint8, (count, CROP_PX, CROP_PX, 3))
-        _fill(crops, info, boxes)
+        _fill(crops, info, face)
         crops.flush()
     write_mel(path, folder / f"{key}.mel.f32")
-    times_s = tracks.times_s[~np.isnan(boxes[:, 0])]
+    times_s = tracks.times_s[~np.isnan(face.scores)]
     late_s = 0.0
     with replace_when_whole(folder / f"{key}.npz") as part:
         np.savez(part, times_s=times_s, late_s=late_s)
 
 
-def _talking_boxes(tracks: Tracks, name: str) -> np.ndarray:
-    """The box (T, 4) of the largest face where it is there for some time, NaN elsewhere."""
+def _talking_face(tracks: Tracks, name: str) -> Face:
+    """The largest face where it is there for some time."""
     if not tracks.tracks:
         raise MediaError(f"{name} shows no face: give videos in which the person is seen talking")
-    boxes = speaker_boxes(tracks)
-    is_face = suggest_segments(tracks, boxes).frame_mask(tracks.times_s)
-    boxes = np.where(is_face[:, None], boxes, np.float32(np.nan))
-    seen_s = float((~np.isnan(boxes[:, 0])).mean() * tracks.end_s)
+    face = speaker_face(tracks)
+    is_face = suggest_segments(tracks, face).frame_mask(tracks.times_s)
+    face = face.where(is_face, Face.of(tracks.n_frames, []))
+    seen_s = float((~np.isnan(face.scores)).mean() * tracks.end_s)
     if seen_s < MIN_FACE_S:
         raise MediaError(f"{name} shows a face for only {seen_s:.1f} s: {MIN_FACE_S:g} s are needed")
-    return boxes
+    return face
 
 
-def _fill(crops: np.ndarray, info: VideoInfo, boxes: np.ndarray) -> None:
+def _fill(crops: np.ndarray, info: VideoInfo, face: Face) -> None:
     at = 0
-    for frame, box in zip(read_frames(info), boxes, strict=True):
-        if not np.isnan(box[0]):
-            crops[at] = cut_crop(frame, crop_matrix(box), info.color)
+    for index, frame in enumerate(read_frames(info)):
+        matrix = face.crop_matrix(index)
+        if matrix is not None:
+            crops[at] = cut_crop(frame, matrix, info.color)
             at += 1

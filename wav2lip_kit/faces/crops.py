@@ -1,7 +1,7 @@
 """Cutting the crop the network sees, and the way back.
 
-A crop is an affine map from the frame to a 96×96 square; it is cut from the frame's planes, each scaled on its own, so
-that only 96×96 pixels are ever converted to BGR.
+A crop is an affine map from the frame to a 96×96 square that turns the face upright; it is cut from the frame's
+planes, each scaled on its own, so that only 96×96 pixels are ever converted to BGR.
 """
 
 from __future__ import annotations
@@ -18,21 +18,49 @@ CHIN_PAD = 0.05
 """The box is lengthened below by this part of its height, as the reference does (10 px) to have the whole chin."""
 
 
-def crop_matrix(box_xyxy: np.ndarray) -> np.ndarray:
-    """The affine map (2, 3) float64 from frame pixels to crop pixels for an upright face box.
+_EYES_NOSE_MOUTH = np.array([-0.5 - 0.5j, 0.5 - 0.5j, 0, -0.4 + 0.55j, 0.4 + 0.55j])
+"""The five landmarks of an upright face as complex numbers, in units of the distance between the eyes."""
+
+
+def face_roll(landmarks_xy: np.ndarray) -> np.ndarray:
+    """How far faces are tilted, from landmarks (..., 5, 2): (...) radians, positive clockwise; 0 where they are NaN.
+
+    It is the rotation that brings an upright face's landmarks closest to these. Points far from the middle count most,
+    so that in a profile, whose eyes fall together, the line from eyes to mouth decides.
+    """
+    points = np.asarray(landmarks_xy, np.float64) @ [1, 1j]
+    points = points - points.mean(axis=-1, keepdims=True)
+    upright = _EYES_NOSE_MOUTH - _EYES_NOSE_MOUTH.mean()
+    return np.nan_to_num(np.angle((points * upright.conj()).sum(axis=-1)))
+
+
+def crop_matrix(box_xyxy: np.ndarray, roll_rad: float = 0.0) -> np.ndarray:
+    """The affine map (2, 3) float64 from frame pixels to crop pixels; it turns a tilted face upright.
 
     Pixel centres lie on integers, as OpenCV has it: the box's edge is half a pixel outside its first pixel's centre.
+
+    Args:
+        box_xyxy: (4,) the face's upright box in the frame.
+        roll_rad: How far the face is tilted, see `face_roll`.
     """
     x0, y0, x1, y1 = (float(v) for v in box_xyxy)
-    y1 += CHIN_PAD * (y1 - y0)
-    scale_x, scale_y = CROP_PX / (x1 - x0), CROP_PX / (y1 - y0)
-    return np.array([[scale_x, 0, (0.5 - x0) * scale_x - 0.5], [0, scale_y, (0.5 - y0) * scale_y - 0.5]])
+    # The box of a tilted ellipse keeps its diagonal; its sides grow alike. (Measured on tilted pictures: within 1 % at
+    # 15 degrees, 7 % at 30.)
+    diagonal2, difference2 = (x1 - x0) ** 2 + (y1 - y0) ** 2, (x1 - x0) ** 2 - (y1 - y0) ** 2
+    difference2 = float(np.clip(difference2 / max(0.5, np.cos(2 * roll_rad)), -0.9 * diagonal2, 0.9 * diagonal2))
+    width, height = np.sqrt((diagonal2 + difference2) / 2), np.sqrt((diagonal2 - difference2) / 2)
+    scale = np.array([CROP_PX / width, CROP_PX / (height * (1 + CHIN_PAD))])
+    cos, sin = np.cos(roll_rad), np.sin(roll_rad)
+    linear = scale[:, None] * [[cos, sin], [-sin, cos]]
+    centre = np.array([x0 + x1 - 1, y0 + y1 - 1]) / 2
+    in_crop = scale * [width / 2, height / 2] - 0.5
+    return np.column_stack([linear, in_crop - linear @ centre])
 
 
 def cut_crop(frame: Frame, matrix: np.ndarray, color: ColorTags) -> np.ndarray:
     """Cut the crop of one frame: (96, 96, 3) uint8 BGR. Outside the picture its edge pixels go on."""
     y, u, v = (
-        _warp(np.ascontiguousarray(plane), matrix if index == 0 else for_chroma(matrix))
+        warp(np.ascontiguousarray(plane), matrix if index == 0 else for_chroma(matrix))
         for index, plane in enumerate(frame.planes)
     )
     return planes_to_bgr(y, u, v, frame_matrices(frame, color)[0])
@@ -48,11 +76,11 @@ def shifted(matrix: np.ndarray, x0: float, y0: float) -> np.ndarray:
     return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ [x0, y0]])
 
 
-def _warp(plane: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Warp to the crop; a large face is first averaged down, so that fine texture does not alias."""
+def warp(plane: np.ndarray, matrix: np.ndarray, side_px: int = CROP_PX) -> np.ndarray:
+    """Warp to a crop of this side; a large face is first averaged down, so that fine texture does not alias."""
     shrink = int(1 / max(1e-6, np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
     if shrink >= 2:
-        corners = _inverse(matrix) @ np.array([[0, CROP_PX, 0, CROP_PX], [0, 0, CROP_PX, CROP_PX], [1, 1, 1, 1]])
+        corners = _inverse(matrix) @ np.array([[0, side_px, 0, side_px], [0, 0, side_px, side_px], [1] * 4])
         height, width = plane.shape
         x0, y0 = (max(0, int(v) // shrink * shrink - 2 * shrink) for v in corners.min(axis=1))
         x1, y1 = (int(v) + 2 * shrink for v in corners.max(axis=1))
@@ -64,7 +92,7 @@ def _warp(plane: np.ndarray, matrix: np.ndarray) -> np.ndarray:
             # original = shrink·small + (shrink − 1)/2 + corner
             offset = np.array([x0, y0]) + (shrink - 1) / 2
             matrix = shifted(matrix, *offset) * [shrink, shrink, 1]
-    return cv2.warpAffine(plane, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(plane, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Following faces through a video in one streaming pass.
 
 Faces are looked for on a small copy of every k-th frame, and on the frames between where something changed; detections
-are linked into tracks by overlap and size; a cut ends every track. Short misses are interpolated, long ones end the
-track. Boxes stay float, and are smoothed by a window centred on the frame, inside a track only: no lag, no smear
-across a cut.
+are linked into tracks by overlap, size and appearance; a cut ends every track. Short misses are interpolated, long
+ones end the track. Boxes stay float, and are smoothed by a window centred on the frame, inside a track only: no lag,
+no smear across a cut.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ from ..errors import MediaError
 from ..files import StrPath, replace_when_whole
 from ..frames import read_frames
 from ..media import VideoInfo
+from .appearance import signature
 from .detectors import Detection, FaceDetector
 
+TRACKS_VERSION = 2
+"""Part of a tracks file's key: raise it when the same settings find other tracks."""
 LOOKS_AT_ONCE = 8
+MIN_LIKENESS = 0.6
+"""Of two looks at one face; seen: 0.88 and more. Below it another face has taken the place."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,14 @@ class Track:
         boxes_xyxy: (n, 4) float32, pixels of the upright picture.
         scores: (n,) float32 in 0..1.
         landmarks_xy: (n, 5, 2) float32, NaN where the detector has none.
+        signature: (d,) float32, what it looks like on average, see `appearance`; (0,) where that is not known.
     """
 
     start: int
     boxes_xyxy: np.ndarray
     scores: np.ndarray
     landmarks_xy: np.ndarray
+    signature: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def stop(self) -> int:
@@ -133,6 +140,7 @@ class Tracks:
                 boxes_xyxy=np.concatenate([empty, *(t.boxes_xyxy for t in self.tracks)]),
                 scores=np.concatenate([empty[:, 0], *(t.scores for t in self.tracks)]),
                 landmarks_xy=np.concatenate([np.zeros((0, 5, 2), np.float32), *(t.landmarks_xy for t in self.tracks)]),
+                signatures=np.array([t.signature for t in self.tracks], np.float16),
             )
 
     @classmethod
@@ -142,8 +150,10 @@ class Tracks:
             edges = np.cumsum([0, *(data["stops"] - data["starts"])]).astype(int)
             rows = [slice(a, b) for a, b in pairwise(edges)]
             boxes, scores, points = data["boxes_xyxy"], data["scores"], data["landmarks_xy"]
+            looks = data["signatures"].astype(np.float32)
             tracks = tuple(
-                Track(int(start), boxes[r], scores[r], points[r]) for start, r in zip(data["starts"], rows, strict=True)
+                Track(int(start), boxes[r], scores[r], points[r], look)
+                for start, r, look in zip(data["starts"], rows, looks, strict=True)
             )
             time_base = Fraction(int(data["time_base"][0]), int(data["time_base"][1]))
             return cls(data["pts"], time_base, int(data["last_duration"]), data["cuts"].astype(int), tracks)
@@ -190,8 +200,23 @@ def track_faces(
 class _Path:
     """A track in the making: the frames on which the face was seen, and what was seen."""
 
-    indices: list[int] = field(default_factory=list)
-    seen: list[Detection] = field(default_factory=list)
+    indices: list[int]
+    seen: list[Detection]
+    signature: np.ndarray
+    """Of the last look."""
+    signatures: np.ndarray
+    """The sum of all."""
+
+    def fit(self, detection: Detection, signature: np.ndarray) -> float:
+        """How well a detection goes on with this track; 0 where it is another face."""
+        likeness = float(self.signature @ signature)
+        return likeness * _nearness(self.seen[-1], detection) if likeness >= MIN_LIKENESS else 0.0
+
+    def add(self, index: int, detection: Detection, signature: np.ndarray) -> None:
+        self.indices.append(index)
+        self.seen.append(detection)
+        self.signature = signature
+        self.signatures = self.signatures + signature
 
 
 class _Follower:
@@ -277,20 +302,20 @@ class _Follower:
         for path in self._open:
             (still_open if index - path.indices[-1] <= self._max_gap else self.closed).append(path)
         self._open = still_open
+        looks = [signature(self._waiting[index], d) for d in detections]
         pairs = sorted(
-            ((_likeness(p.seen[-1], d), i, j) for i, p in enumerate(self._open) for j, d in enumerate(detections)),
+            ((p.fit(detections[j], looks[j]), i, j) for i, p in enumerate(self._open) for j in range(len(detections))),
             reverse=True,
         )
         linked_paths: set[int] = set()
         linked: set[int] = set()
-        for likeness, i, j in pairs:
-            if likeness <= 0 or i in linked_paths or j in linked:
+        for fit, i, j in pairs:
+            if fit <= 0 or i in linked_paths or j in linked:
                 continue
             linked_paths.add(i)
             linked.add(j)
-            self._open[i].indices.append(index)
-            self._open[i].seen.append(detections[j])
-        self._open += [_Path([index], [d]) for j, d in enumerate(detections) if j not in linked]
+            self._open[i].add(index, detections[j], looks[j])
+        self._open += [_Path([index], [d], looks[j], looks[j]) for j, d in enumerate(detections) if j not in linked]
 
 
 def _agree(before: Sequence[Detection], after: Sequence[Detection]) -> bool:
@@ -300,8 +325,8 @@ def _agree(before: Sequence[Detection], after: Sequence[Detection]) -> bool:
     return all(max(iou(b.box_xyxy, a.box_xyxy) for a in after) > 0.7 for b in before) if before else True
 
 
-def _likeness(a: Detection, b: Detection) -> float:
-    """How likely two detections a few frames apart are one face: their overlap, 0 where nothing speaks for it."""
+def _nearness(a: Detection, b: Detection) -> float:
+    """How well two detections a few frames apart fit one face: their overlap, 0 where nothing speaks for it."""
     overlap = iou(a.box_xyxy, b.box_xyxy)
     if overlap >= 0.2:
         return overlap
@@ -348,6 +373,7 @@ def _fill(path: _Path, scale: float, sigma: float) -> Track:
         dense[:, :4].astype(np.float32),
         scores.astype(np.float32),
         dense[:, 4:].reshape(-1, 5, 2).astype(np.float32),
+        path.signatures / float(np.linalg.norm(path.signatures)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FaceError
-from ..faces.presence import face_presence
+from ..faces.presence import absence
 from ..faces.tracking import Tracks
 from ..notices import notice
 from ..project import Project
@@ -81,11 +81,11 @@ def save_marks(project: Project, tracks: Tracks, segments: Segments) -> None:
 
 def _faces(project: Project, tracks: Tracks) -> tuple[Segments, np.ndarray]:
     try:
-        boxes = project.speaker_boxes(tracks)
+        face = project.face(tracks)
         suggestions = project.suggestions(tracks)
     except FaceError as error:  # a person can mark all the same
         notice(f"no suggestions: {error}")
         return Segments(), np.zeros(tracks.n_frames, np.uint8)
-    parts = (boxes[:, 3] - boxes[:, 1]) / project.video.height_px
-    parts = np.where(face_presence(boxes), np.clip(parts, 1 / 255, 1), 0)
+    is_there = absence(tracks, face, project.settings.presence) == ""
+    parts = np.where(is_there, np.clip(face.heights_px / project.video.height_px, 1 / 255, 1), 0)
     return suggestions, np.round(255 * parts).astype(np.uint8)
