@@ -1,4 +1,4 @@
-"""Make sure that an install on Google Colab replaces nothing that Colab has, and that all it adds exists for its Python.
+"""Make sure that an install on Google Colab replaces nothing of Colab's, and that all it adds exists for its Python.
 
     python scripts/check_colab.py        exit status 0: as it should be, 1: not, 3: no package index can be reached
 
