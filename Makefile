@@ -1,11 +1,11 @@
-# make setup · make demo · make test · make lint · make bench      the environment is .venv
+# make setup · make demo · make test · make test-colab-widgets · make lint · make bench      the environment is .venv
 PYTHON ?= python3
 # Where a machine has no GPU, PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" saves gigabytes of CUDA.
 PIP_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test lint bench demo-weights clean
+.PHONY: setup demo test test-colab-widgets lint bench demo-weights clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.txt constraints/cpu.txt
@@ -22,6 +22,17 @@ demo: setup
 test: setup
 	@echo "── tests"
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The widgets with the versions that Colab has; everything else comes from .venv.
+COLAB_WIDGETS := build/colab-widgets
+test-colab-widgets: setup
+	@echo "── widgets as in Colab"
+	$(BIN)/python -m venv $(COLAB_WIDGETS)
+	$(COLAB_WIDGETS)/bin/python -m pip install --quiet ipywidgets==7.7.1 anywidget==0.9.21 ipython==7.34.0 ipykernel==6.17.1 traitlets==5.7.1
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(COLAB_WIDGETS)/rest.pth
+	mv $(COLAB_WIDGETS)/rest.pth $$($(COLAB_WIDGETS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+	$(COLAB_WIDGETS)/bin/python -c "import ipywidgets; assert ipywidgets.__version__ == '7.7.1', ipywidgets.__version__"
+	PYTHONPATH=. $(COLAB_WIDGETS)/bin/python -m pytest -q tests/test_picker.py
 
 lint: setup
 	@echo "── lint"

@@ -26,7 +26,7 @@ from .training import TrainResult
 from .widgets.preview import make_preview, read_still
 
 MOST_SHOWN_BYTES = 8_000_000
-WIDTH_PX = 860
+WIDTH_PX, SINGLE_PX = 860, 480
 REASON_COLOURS = {"": "#2e9e5b", "nobody": "#8886", "tiny": "#d9a03d", "unsure": "#b06fc4", "turned": "#c4574a"}
 PICTURES = 8
 """In the timeline."""
@@ -42,7 +42,7 @@ def show_source(project: Project) -> None:
     length_s = (end_s or project.audio.duration_s) - start_s
     blocks = read_audio(project.audio.path, start_s=start_s, end_s=start_s + min(MOST_S, length_s))
     display(Audio(np.concatenate(list(blocks), axis=1), rate=SAMPLE_RATE_HZ, normalize=False))
-    display(HTML(_captions([f"the new audio, {_how_much(length_s)}"])))
+    display(_framed("", [f"the new audio, {_how_much(length_s)}"]))
 
 
 def show_try(project: Project, at: str = "", seconds: float = 1.0) -> HTML:
@@ -66,9 +66,13 @@ def show_result(project: Project) -> HTML:
 
 
 def show_comparison(project: Project, at: str = "") -> HTML:
-    """One player with before and after side by side, from a time such as `0:35` on; the beginning when empty."""
-    side_by_side = compare_sides(project, parse_time(at) if at.strip() else 0.0)
-    return show_video(side_by_side, ["before", "after"])
+    """One player with before and after side by side, from a time such as `0:35` on; the first segment when empty."""
+    return show_video(compare_sides(project, moment(project, at)), ["before", "after"])
+
+
+def moment(project: Project, at: str) -> float:
+    """The time in seconds that was typed; where the first segment begins when nothing was."""
+    return parse_time(at) if at.strip() else project.segments[0].start_s
 
 
 def show_video(path: Path, captions: Sequence[str] = (), *, is_looped: bool = False) -> HTML:
@@ -83,27 +87,27 @@ def show_video(path: Path, captions: Sequence[str] = (), *, is_looped: bool = Fa
         text = f"The preview is too large for a notebook ({path.stat().st_size / 1e6:.0f} MB): open {path}"
         return HTML(html.escape(text))
     how = "autoplay loop muted" if is_looped else "preload=metadata"
-    video = (
-        f'<video controls playsinline {how} style="{_STYLE}" src="{_data_url(path.read_bytes(), "video/mp4")}"></video>'
-    )
-    return HTML(video + _captions(captions))
+    source = _data_url(path.read_bytes(), "video/mp4")
+    return _framed(f'<video controls playsinline {how} style="{_PICTURE}" src="{source}"></video>', captions)
 
 
 def show_still(jpeg: bytes, captions: Sequence[str] = ()) -> HTML:
     """A picture, with a caption for each of those that stand side by side in it."""
-    return HTML(f'<img style="{_STYLE}" src="{_data_url(jpeg, "image/jpeg")}">' + _captions(captions))
+    return _framed(f'<img style="{_PICTURE}" src="{_data_url(jpeg, "image/jpeg")}">', captions)
 
 
-_STYLE = f"display:block;width:100%;max-width:{WIDTH_PX}px;border-radius:6px"
+_PICTURE = "display:block;width:100%;border-radius:6px"
 
 
 def _data_url(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{b64encode(data).decode()}"
 
 
-def _captions(captions: Sequence[str]) -> str:
+def _framed(picture: str, captions: Sequence[str]) -> HTML:
+    width_px = SINGLE_PX if len(captions) < 2 else WIDTH_PX
     cells = "".join(f'<span style="flex:1;text-align:center">{html.escape(text)}</span>' for text in captions)
-    return f'<div style="display:flex;max-width:{WIDTH_PX}px;padding:4px 0 10px;opacity:.75">{cells}</div>'
+    below = f'<div style="display:flex;padding:4px 0 10px;opacity:.75">{cells}</div>'
+    return HTML(f'<div style="max-width:{width_px}px">{picture}{below}</div>')
 
 
 def _how_much(duration_s: float) -> str:

@@ -20,6 +20,7 @@ from IPython.display import HTML, FileLink, display
 from .doctor import examine
 from .errors import InputError, Wav2LipKitError, WeightsError
 from .figures import (
+    moment,
     show_comparison,
     show_quality,
     show_result,
@@ -35,7 +36,7 @@ from .notices import log, notice
 from .previews import compare_sides, export_comparison
 from .project import Project, report_beside
 from .sync import pick_device
-from .timing import format_time, parse_time
+from .timing import format_time
 from .training import TrainResult, train
 from .weights import available_weights, find_weights, named_entry
 from .widgets import pick_timestamps
@@ -150,7 +151,7 @@ def have_weights(name: str) -> str:
             raise
         notice(f"{error}. The demo weights are used instead: they are made for drawn faces, a filmed one looks poor")
         return "demo"
-    print(f"Weights {name}: {path.stat().st_size / 1e6:.0f} MB, checked")
+    print(f"Weights {name}: {path.stat().st_size / 1e6:.0f} MB")
     return name
 
 
@@ -253,12 +254,12 @@ def export(project: Project, kind: str, *, at: str = "", seconds: float = 4.0) -
     Args:
         project: With a result.
         kind: `gif`, `mp4`, or `none`.
-        at: When it begins; the beginning when empty.
+        at: When it begins; with the first segment when empty.
         seconds: How long.
     """
     if kind == "none":
         return None
-    side_by_side = compare_sides(project, parse_time(at) if at.strip() else 0.0)
+    side_by_side = compare_sides(project, moment(project, at))
     out = export_comparison(side_by_side, project.folder / f"comparison.{kind}", duration_s=seconds)
     print(f"{out.resolve()}  ({out.stat().st_size / 1e6:.1f} MB)")
     return out

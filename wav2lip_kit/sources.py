@@ -5,6 +5,7 @@ Only fetch what you have the rights to.
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from .files import StrPath
 from .media import probe
 
 _DRIVE = re.compile(r"https?://(?:drive|docs)\.google\.com/")
+_SILENT = logging.getLogger("wav2lip_kit.yt_dlp")
+"""Takes what yt-dlp would print: what matters of it is in the error."""
+_SILENT.disabled = True
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -96,7 +100,7 @@ def _from_site(address: str, folder: Path, kind: str, cookies: StrPath | None) -
         "outtmpl": str(folder / "%(title).80B [%(id)s].%(ext)s"),
         "noplaylist": True,
         "quiet": True,
-        "no_warnings": True,
+        "logger": _SILENT,
         "retries": 3,
     }
     if cookies is not None:

@@ -26,7 +26,7 @@ nb.show_result(project)
 
 # %% {"cellView": "form"}
 #@title Before and after
-#@markdown From when on, such as `0:35`; empty for the beginning.
+#@markdown From when on, such as `0:35`; empty for the first segment.
 compare_at = "" #@param {type:"string"}
 
 nb.show_comparison(project, compare_at)

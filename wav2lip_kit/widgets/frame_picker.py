@@ -85,8 +85,8 @@ class FramePicker(w.VBox):
         self._slider.value += n_frames  # ipywidgets keeps it in its range
 
     def _show(self) -> None:
-        time_s = self._edges_s[self._slider.value]
-        self._image.value = read_still(self._video, float(time_s - self._edges_s[0]))
+        time_s = float(self._edges_s[self._slider.value])
+        self._image.value = read_still(self._video, time_s - float(self._edges_s[0]))
         self._slider.description = format_time(time_s, decimals=2)
 
     def _set_in(self) -> None:

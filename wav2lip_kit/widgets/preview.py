@@ -187,7 +187,8 @@ def _scaled(frame: Frame, size: tuple[int, int]) -> VideoFrame:
         cv2.resize(np.ascontiguousarray(plane), plane_size, interpolation=cv2.INTER_AREA).ravel()
         for plane, plane_size in zip(frame.planes, sizes, strict=True)
     ]
-    return VideoFrame.from_ndarray(np.concatenate(planes).reshape(size[1] * 3 // 2, size[0]), format="yuv420p")
+    packed: Any = np.concatenate(planes).reshape(size[1] * 3 // 2, size[0])
+    return VideoFrame.from_ndarray(packed, format="yuv420p")
 
 
 # ── the sound ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -404,7 +404,7 @@ function buildPage(el, scene) {
     totals: h("span", { class: "w2l-totals", "data-testid": "totals" }),
     video: h("video", { class: "w2l-video", playsinline: true, "data-testid": "video" }),
     still: h("img", { class: "w2l-still", alt: "", hidden: true, "data-testid": "still" }),
-    veil: h("div", { class: "w2l-veil" }, "Asking the kernel for the video…"),
+    veil: h("div", { class: "w2l-veil" }, "Waiting for the video: the kernel sends it when it is free…"),
     clock: h("output", { class: "w2l-clock", "aria-label": "time", "data-testid": "clock" }),
     play: button("play"),
     speed: h(
@@ -458,7 +458,7 @@ function buildPage(el, scene) {
       tabindex: 0,
       role: "application",
       "aria-label": `Picker of segments for ${scene.name}; press ? for all keys`,
-      "data-lm-suppress-shortcuts": "true", // else JupyterLab takes A, B, X … for its cells
+      "data-lm-suppress-shortcuts": "true",
       "data-testid": "picker",
     },
     h("div", { class: "w2l-top" }, h("strong", { title: scene.name }, scene.name), page.totals, page.badge),
@@ -1040,8 +1040,19 @@ function render({ model, el }) {
 
   const isTyping = (/** @type {any} */ target) => target.matches("input, select");
 
+  // JupyterLab has commands on A, B, X … and hears of keys before any element does, unless this attribute forbids it.
+  // Ctrl S and its like stay with the notebook.
+  const isForNotebook = (/** @type {KeyboardEvent} */ event) =>
+    (event.ctrlKey || event.metaKey) && !actionOf(event) && !isTyping(event.target);
+  listen(window, "keydown", (event) => {
+    if (!root.contains(event.target)) return;
+    if (isForNotebook(event)) root.removeAttribute("data-lm-suppress-shortcuts");
+    else root.setAttribute("data-lm-suppress-shortcuts", "true");
+  }, { capture: true });
+
   listen(root, "keydown", (event) => {
-    event.stopPropagation(); // the notebook has commands on the same keys
+    if (isForNotebook(event)) return;
+    event.stopPropagation();
     if (isTyping(event.target)) {
       if (event.key === "Enter" || event.key === "Escape") root.focus();
       return;
@@ -1084,7 +1095,9 @@ function render({ model, el }) {
 
   listen(root, "click", (event) => {
     const action = event.target.closest("[data-action]")?.dataset.action;
-    if (action) act(action);
+    if (!action) return;
+    act(action);
+    if (event.detail) root.focus({ preventScroll: true }); // clicked, not pressed by key: Space is play again
   });
   for (const picture of [page.video, page.still]) listen(picture, "click", () => act("play"));
   listen(page.help, "click", () => act("escape"));
