@@ -18,7 +18,7 @@ from wav2lip_kit.faces.crops import face_roll
 from wav2lip_kit.faces.detectors import Detection, HaarDetector, load_detector
 from wav2lip_kit.faces.presence import PresenceConfig, absence, head_turn_deg, suggest_segments
 from wav2lip_kit.faces.speakers import Face, speaker_face
-from wav2lip_kit.faces.tracking import Track, TrackConfig, Tracks, smooth_centred, track_faces
+from wav2lip_kit.faces.tracking import Track, TrackConfig, Tracks, _fill, _Path, smooth_centred, track_faces
 from wav2lip_kit.media import probe
 from wav2lip_kit.notices import collect_notices
 from wav2lip_kit.segments import Segments
@@ -144,6 +144,32 @@ def test_a_steady_motion_is_followed_without_lag(tmp_path: Path) -> None:
     error = track.boxes_xyxy - want
     assert np.abs(error.mean(axis=0)).max() < 0.5 and np.abs(error).max() < 1.5
     assert track.boxes_xyxy.dtype == np.float32
+
+
+@pytest.mark.parametrize(("roll_deg", "growth"), [(30, 0.0), (-30, 0.0), (0, 0.8)])
+def test_a_face_that_tilts_or_grows_is_followed_without_lag(roll_deg: float, growth: float) -> None:
+    """Looked at every 5th frame while it moves, grows, and tilts from upright to `roll_deg`."""
+    frames = np.arange(0, 51)
+    centres = np.column_stack([100 + 3 * frames, 120 - frames])
+    sizes_px = 60 * (1 + growth * frames / 50)
+    rolls = np.radians(roll_deg) * frames / 50
+    upright = np.array([[-0.3, -0.2], [0.3, -0.2], [0, 0.1], [-0.24, 0.4], [0.24, 0.4]])
+
+    def look(i: int) -> Detection:
+        rotation = np.array([[np.cos(rolls[i]), -np.sin(rolls[i])], [np.sin(rolls[i]), np.cos(rolls[i])]])
+        box = np.concatenate([centres[i] - sizes_px[i] / 2, centres[i] + sizes_px[i] / 2])
+        return Detection(
+            box.astype(np.float32), 0.9, (centres[i] + upright @ rotation.T * sizes_px[i]).astype(np.float32)
+        )
+
+    looked = list(range(0, 51, 5))
+    some = np.ones(3, np.float32)
+    track = _fill(_Path(looked, [look(i) for i in looked], some, some), 1.0, 1.75)
+    want = np.stack([look(i).box_xyxy for i in frames])
+    error_px = track.boxes_xyxy - want
+    assert np.abs(error_px.mean(axis=0)).max() < 0.5 and np.abs(error_px).max() < 1
+    error_deg = np.degrees(face_roll(track.landmarks_xy) - rolls)
+    assert abs(error_deg.mean()) < 0.5 and np.abs(error_deg).max() < 1.5
 
 
 def test_a_cut_stays_a_step_and_ends_the_track(tmp_path: Path) -> None:

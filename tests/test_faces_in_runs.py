@@ -149,6 +149,31 @@ def test_preflight_tells_what_will_be_synced_and_what_it_costs(job: Project) -> 
     assert not list(job.folder.glob("tmp*")), "the rendered piece is left behind"
 
 
+# ── the picker ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_click_chooses_the_speaker_and_suggests_anew_but_keeps_marks_made_by_hand(job: Project) -> None:
+    pytest.importorskip("ipywidgets")
+    from wav2lip_kit.widgets import SpeakerPicker
+
+    tracks = job.track(detector=Painted(), progress=False)
+    picker = SpeakerPicker(job, tracks)
+    first, second = picker._buttons.values()
+    second.value = True  # what a click does
+    assert picker.speaker == "person-2" and not first.value
+    assert Project.open(job.folder).settings.speaker == "person-2"
+    assert [s.source for s in job.segments] == ["auto"]
+    first.value = True
+    assert picker.speaker == "person-1" and not second.value
+    first.value = False
+    assert first.value, "a second click must not leave nobody chosen"
+    job.segments = Segments([Segment(0.2, 0.6)])
+    picker.speaker = "person-2"
+    assert [s.source for s in job.segments] == ["manual"]
+    with pytest.raises(FaceError, match="person-7"):
+        picker.speaker = "person-7"
+
+
 # ── tilted faces ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -173,7 +173,7 @@ BEFORE_ANY_WORK = [
         "talk.mp4 words.wav -o ./photos/../talk.mp4", "is the input itself", name="output is the input by another path"
     ),
     # choices and numbers
-    run("talk.mp4 words.wav --speaker loudest", "'loudest'", "choose largest, talking, X,Y@T"),
+    run("talk.mp4 words.wav --speaker loudest", "'loudest'", "choose largest, talking, person-1"),
     run("talk.mp4 words.wav --speaker 50,50,10,10", "'50,50,10,10' is empty", "X0 < X1"),
     run("talk.mp4 words.wav --speaker 10,10@soon", "'soon' is not a time", "1:09"),
     run("talk.mp4 words.wav --speaker odd_boxes.json", "odd_boxes.json", "a JSON list"),

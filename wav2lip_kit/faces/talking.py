@@ -126,8 +126,8 @@ def talking_seconds(
 def sound_lag(info: VideoInfo, tracks: Tracks, person: Person) -> tuple[float, float]:
     """How much later than a person's mouth the sound is, in seconds, and how well they agree then (correlation).
 
-    Good to about a tenth of a second: the network sees that somebody talks, not what. So 0 is kept where no other lag is
-    clearly better; and in less than about 8 s any sound agrees with any mouth at some lag.
+    Good to about a tenth of a second: the network sees that somebody talks, not what. So 0 is kept where no other lag
+    is clearly better; and in less than about 8 s any sound agrees with any mouth at some lag.
 
     Raises:
         FaceError, MediaError, WeightsError: As `talking_seconds`.

@@ -1,8 +1,9 @@
-"""Widgets for notebooks: where to sync, marked by hand.
+"""Widgets for notebooks: where to sync, marked by hand, and whom.
 
 TimestampPicker   a small editor: video with sound, zoomable timeline, segments to drag, keys for everything
 FramePicker       the same marks with plain ipywidgets, where custom widgets cannot load
 pick_timestamps   whichever works here, after the times that were typed
+SpeakerPicker     everybody found in the video; a click chooses whom to sync
 """
 
 from __future__ import annotations
@@ -13,11 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .frame_picker import FramePicker
     from .marks import pick_timestamps
+    from .speakers import SpeakerPicker
     from .timestamp_picker import TimestampPicker
 
-_HOMES = {"TimestampPicker": "timestamp_picker", "FramePicker": "frame_picker", "pick_timestamps": "marks"}
+_HOMES = {
+    "TimestampPicker": "timestamp_picker",
+    "FramePicker": "frame_picker",
+    "SpeakerPicker": "speakers",
+    "pick_timestamps": "marks",
+}
 
-__all__ = ["FramePicker", "TimestampPicker", "pick_timestamps"]
+__all__ = ["FramePicker", "SpeakerPicker", "TimestampPicker", "pick_timestamps"]
 
 
 def __getattr__(name: str) -> Any:

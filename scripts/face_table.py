@@ -1,0 +1,77 @@
+"""Make the table of docs/faces.md: what is found in each clip of a folder, and what YuNet sees that we do not.
+
+python scripts/face_table.py FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wav2lip_kit.colour import frame_to_bgr
+from wav2lip_kit.faces.detectors import load_detector
+from wav2lip_kit.faces.people import find_people
+from wav2lip_kit.faces.presence import suggest_segments
+from wav2lip_kit.faces.speakers import speaker_face
+from wav2lip_kit.faces.tracking import TrackConfig, Tracks, iou, track_faces
+from wav2lip_kit.frames import read_frames
+from wav2lip_kit.media import VideoInfo, probe
+
+EVERY = 5
+"""Frames from one second opinion to the next."""
+MIN_PX = 60
+COLUMNS = ("clip", "frames", "people", "tracks", "cuts", "segments", "YuNet looks", "missed", "seconds")
+
+
+def row_of(info: VideoInfo) -> tuple[list[str], int, int]:
+    """One line of the table; how often YuNet was asked, and how often it saw a face that we did not."""
+    started_s = time.perf_counter()
+    tracks = track_faces(info, load_detector("retinaface"), progress=False)
+    seconds = time.perf_counter() - started_s
+    people = find_people(tracks)
+    segments = len(suggest_segments(tracks, speaker_face(tracks))) if people else 0
+    looks, missed = second_opinion(info, tracks)
+    counts = (tracks.n_frames, len(people), len(tracks.tracks), len(tracks.cuts), segments, looks, missed)
+    return [info.name, *map(str, counts), f"{seconds:.1f}"], looks, missed
+
+
+def second_opinion(info: VideoInfo, tracks: Tracks) -> tuple[int, int]:
+    """On how many frames YuNet looked, and on how many of them it saw a face of 60 px or more where we have none."""
+    detector = load_detector("yunet")
+    side_px = TrackConfig().side_px
+    scale = max(1.0, max(info.width_px, info.height_px) / side_px)
+    looks = missed = 0
+    for index, frame in enumerate(read_frames(info)):
+        if index % EVERY:
+            continue
+        ours = [t.boxes_xyxy[index - t.start] for t in tracks.tracks if t.start <= index < t.stop]
+        theirs = [d.box_xyxy * scale for d in detector.detect([frame_to_bgr(frame, info.color, side_px)])[0]]
+        large = [box for box in theirs if box[3] - box[1] >= MIN_PX]
+        looks += 1
+        missed += any(max((iou(box, our) for our in ours), default=0.0) < 0.2 for box in large)
+    return looks, missed
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the arguments and print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args(argv)
+    os.environ.setdefault("WAV2LIP_KIT_OFFLINE", "1")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    counts = []
+    for path in sorted(options.folder.iterdir()):
+        cells, looks, missed = row_of(probe(path))
+        counts.append((looks, missed))
+        print(f"| {' | '.join(cells)} |", flush=True)
+    looks, missed = np.sum(counts, axis=0)
+    print(f"\nYuNet saw a face of {MIN_PX} px or more that we did not on {missed} of {looks} frames.")
+
+
+if __name__ == "__main__":
+    main()
