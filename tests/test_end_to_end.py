@@ -7,7 +7,6 @@ apertures are known; examples/example.json tells what the new words want.
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -68,7 +67,7 @@ def apertures(crops) -> np.ndarray:
 
 def test_mouth_says_the_new_words_and_not_the_old(crops, apertures) -> None:
     wanted, spoken_before = (np.array([TRUTH[k][f] for f in crops[0]]) for k in ("new_apertures", "apertures"))
-    assert correlation(apertures, wanted) > 0.7
+    assert correlation(apertures, wanted) > 0.8
     assert correlation(apertures, spoken_before) < 0.4
     assert apertures[wanted > 0.4].mean() > apertures[wanted < 0.01].mean() + 0.2
 
@@ -107,18 +106,11 @@ def test_the_patch_has_no_edge_and_no_colour_of_its_own(crops) -> None:
 
 
 def test_the_mouth_does_not_flicker(crops) -> None:
-    """Where the new words pause, the mouth moves no more than the head does in the source."""
-    frames, source, result = crops
-    wanted = np.array([TRUTH["new_apertures"][f] for f in frames])
-    spoken = np.array([TRUTH["apertures"][f] for f in frames])
-    rest, still = [], []
-    for i, j in pairwise(range(len(frames))):
-        step = slice(57, 86), slice(24, 72)
-        if frames[j] == frames[i] + 1:
-            if max(wanted[max(0, i - 3) : j + 4]) < 0.01:
-                rest.append(np.abs(result[j][step].astype(float) - result[i][step]).mean())
-            if max(spoken[max(0, i - 3) : j + 4]) < 0.01:
-                still.append(np.abs(source[j][step].astype(float) - source[i][step]).mean())
-    assert len(rest) > 5
-    assert len(still) > 5
-    assert np.mean(rest) < 2 * np.mean(still)
+    """From frame to frame it changes its way no more than the mouth that was drawn."""
+    frames, *films = crops
+    in_a_row = np.flatnonzero((np.diff(frames)[:-1] == 1) & (np.diff(frames)[1:] == 1))
+    unrest = []
+    for film in films:
+        mouth = film[:, 57:86, 24:72].astype(float)
+        unrest.append(np.abs(mouth[in_a_row] - 2 * mouth[in_a_row + 1] + mouth[in_a_row + 2]).mean())
+    assert unrest[1] < 1.1 * unrest[0]
