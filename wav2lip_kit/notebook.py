@@ -191,7 +191,7 @@ def open_project(home: Path, name: str, **settings: Any) -> Project:
             f"there is no project {name!r} in {str(home)!r} yet, so it begins with the bundled example. For a video of "
             "your own run 02_download first, with the same project name (and on Drive both times, in Colab)"
         )
-        return create_project(home, name, *example(), **settings)
+        return create_project(home, name, *example(), **{"weights": "demo", **settings})  # made for its drawn face
     project = Project.open(folder, **settings)
     print(f"Project {name}: {project.video}")
     return project
