@@ -26,13 +26,14 @@ def steps(n: int, every: int = 20) -> np.ndarray:
 
 
 def test_a_mouth_that_moves_with_the_sound_talks_and_one_that_rests_with_it_does_not() -> None:
-    sound = steps(200)
-    assert _talking_share([steps(200)], [sound]) > 0.4
-    assert _talking_share([-steps(200)], [sound]) == 0.0
-    assert _talking_share([steps(200) - 4], [sound]) < 0.2, "a face that never seems to talk"
-    assert _talking_share([steps(5)], [sound[:5]]) == 0.0, "too short to tell"
-    assert _talking_share([], []) == 0.0
-    assert _talking_share([steps(200)], [np.zeros(200)]) == 0.0, "no sound to go with"
+    sound, ticks = steps(200), np.arange(200)
+    assert _talking_share(steps(200), sound, ticks) > 0.4
+    assert _talking_share(-steps(200), sound, ticks) == 0.0
+    assert _talking_share(steps(200) - 4, sound, ticks) < 0.2, "a face that never seems to talk"
+    assert _talking_share(steps(5), sound, ticks[:5]) == 0.0, "too short to tell"
+    assert _talking_share(np.zeros(0), sound, np.zeros(0, int)) == 0.0
+    assert _talking_share(steps(200), np.zeros(200), ticks) == 0.0, "no sound to go with"
+    assert _talking_share(steps(200), sound[:100], ticks) > 0.4, "the sound ends before the picture"
 
 
 def test_only_so_much_of_a_person_is_looked_at_however_long_they_are_seen() -> None:

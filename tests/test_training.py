@@ -123,7 +123,7 @@ def test_sound_that_is_late_or_of_somebody_else(tmp_path, shared_media, shared_w
     monkeypatch.setenv("WAV2LIP_KIT_WEIGHTS", str(shared_weights))
     detector, videos = load_detector("retinaface"), shared_media / "video"
     right = videos / "debate_voice_right.mp4"  # the person who is seen the most
-    assert prepare_clips([right], tmp_path, detector, progress=False)[0][0].late_s == 0
+    assert len(prepare_clips([right], tmp_path, detector, progress=False)[0]) == 1
     with pytest.raises(InputError, match=r"debate_voice_left\.mp4: the mouth does not follow the sound"):
         prepare_clips([videos / "debate_voice_left.mp4"], tmp_path, detector, progress=False)
     late = tmp_path / "late.mp4"
@@ -136,7 +136,8 @@ def test_sound_that_is_late_or_of_somebody_else(tmp_path, shared_media, shared_w
                     packet.dts += round(0.4 / packet.time_base)
                 packet.stream = streams[packet.stream.index]
                 out.mux(packet)
-    assert prepare_clips([late], tmp_path, detector, progress=False)[0][0].late_s == pytest.approx(0.4, abs=0.13)
+    with pytest.raises(InputError, match=r"late\.mp4: the sound is about 0\.\d s late"):
+        prepare_clips([late], tmp_path, detector, progress=False)
 
 
 # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,18 +160,18 @@ def test_an_interrupted_run_goes_on(tmp_path, folder, tiny, monkeypatch) -> None
     out, step = tmp_path / "mine.safetensors", training._Run._step
 
     def interrupted(run, everywhere):
-        if run.state.step == 5:
+        if run.state.step == 2:
             raise KeyboardInterrupt
         return step(run, everywhere)
 
     monkeypatch.setattr(training._Run, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        learn(out, folder, tiny)
+        learn(out, folder, tiny, minutes=0.3)
     assert not out.exists()
     seen = []
     monkeypatch.setattr(training._Run, "_step", lambda run, e: (seen.append(run.state.step), step(run, e))[1])
-    result = learn(out, folder, tiny)
-    assert seen[0] == 5
+    result = learn(out, folder, tiny, minutes=0.3)
+    assert seen[0] == 2
     assert result.steps == seen[-1] + 1
     assert out.exists()
 

@@ -27,7 +27,7 @@ from .frames import read_frames
 from .media import VideoInfo, probe
 from .notices import notice
 
-DATA_VERSION = 2
+DATA_VERSION = 3
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts")
 MIN_VIDEO_S, MIN_FACE_S = 3.0, 2.0
 HELD_OUT, HELD_OUT_MOST_S = 0.25, 30.0
@@ -49,7 +49,6 @@ class Clip:
         crops_bgr: (T, 96, 96, 3) uint8, mapped from the file.
         times_s: (T,) when each was shown; there may be gaps.
         mel: (80, n) float32, mapped from the file.
-        late_s: How much later than the mouth the sound is.
         n_train: How many of the first crops are to learn from.
         held_out: Index of the first crop that is held out.
     """
@@ -58,13 +57,12 @@ class Clip:
     crops_bgr: np.ndarray
     times_s: np.ndarray
     mel: np.ndarray
-    late_s: float
     n_train: int
     held_out: int
 
     def windows(self, indices: np.ndarray) -> np.ndarray:
         """The mel windows (B, 1, 80, 16) of some crops."""
-        return mel_windows(self.mel, self.times_s[indices], self.late_s)
+        return mel_windows(self.mel, self.times_s[indices])
 
     def references(self, rng: np.random.Generator, targets: np.ndarray) -> np.ndarray:
         """For each of `targets` (B,) another crop of the same face, with another mouth and about the same pose."""
@@ -124,16 +122,13 @@ def prepare_clips(
 
 def _load(folder: Path, key: str, name: str) -> Clip:
     with np.load(folder / f"{key}.npz") as kept:
-        times_s, late_s = kept["times_s"], float(kept["late_s"])
-    if late_s:
-        notice(f"{name}: the sound is {1000 * late_s:.0f} ms late; it is used as if it were on time")
+        times_s = kept["times_s"]
     end_s = times_s[-1] - min(HELD_OUT * len(times_s) * float(np.median(np.diff(times_s))), HELD_OUT_MOST_S)
     return Clip(
         name,
         np.load(folder / f"{key}.crops.npy", mmap_mode="r"),
         times_s,
         np.memmap(folder / f"{key}.mel.f32", np.float32, mode="r").reshape(-1, 80).T,
-        late_s,
         n_train=int(np.searchsorted(times_s, end_s - GAP_S)),
         held_out=int(np.searchsorted(times_s, end_s)),
     )
@@ -148,34 +143,38 @@ def _cut(path: Path, folder: Path, key: str, detector: FaceDetector, progress: b
         raise MediaError(f"{path.name} has no sound: give videos of people talking")
     tracks = track_faces(info, detector, progress=progress)
     face = _talking_face(tracks, path.name)
+    _check_sync(info, tracks)
     count = int((~np.isnan(face.scores)).sum())
     with replace_when_whole(folder / f"{key}.crops.npy") as part:
         crops = np.lib.format.open_memmap(part, "w+", np.uint8, (count, CROP_PX, CROP_PX, 3))
         _fill(crops, info, face)
         crops.flush()
-    late_s = _late_s(info, tracks)
     write_mel(path, folder / f"{key}.mel.f32")
     times_s = tracks.times_s[~np.isnan(face.scores)]
     with replace_when_whole(folder / f"{key}.npz") as part:
-        np.savez(part, times_s=times_s, late_s=late_s)
+        np.savez(part, times_s=times_s)
 
 
-def _late_s(info: VideoInfo, tracks: Tracks) -> float:
-    """How much later than the mouth the sound is; refuses a mouth that is not the source of the sound."""
+def _check_sync(info: VideoInfo, tracks: Tracks) -> None:
+    """Refuse a mouth that is not the source of the sound, or that the sound is late for."""
     person = find_people(tracks)[0]
     if person.screen_s < SYNC_S:
-        return 0.0
+        return
     try:
         late_s, heard = sound_lag(info, tracks, person)
     except WeightsError as error:
         notice(f"whether mouth and sound belong together is not tested: {error}")
-        return 0.0
+        return
     if heard < HEARD:
         raise MediaError(
             f"{info.name}: the mouth does not follow the sound (correlation {heard:.2f}, {HEARD:g} is needed): "
             "give videos in which the person who is seen the most is the one who talks"
         )
-    return late_s
+    if late_s:
+        raise MediaError(
+            f"{info.name}: the sound is about {abs(late_s):.1f} s {'late' if late_s > 0 else 'early'}: "
+            "put it in its place first, or a mouth would be learned that is as wrong"
+        )
 
 
 def _talking_face(tracks: Tracks, name: str) -> Face:

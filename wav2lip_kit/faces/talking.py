@@ -118,15 +118,14 @@ def talking_seconds(
     talks_s: dict[str, float] = {}
     for person in tqdm(people[:MAX_PEOPLE], desc="talking", unit="person", disable=not progress, leave=False):
         ticks, seems = _seems_to_talk(model, info, tracks, person)
-        share = float((1 / (1 + np.exp(-seems))).mean()) if len(seems) else 0.0
-        talks_s[person.name] = person.screen_s * share * max(0.0, _agreement(seems, loudness, ticks))
+        talks_s[person.name] = person.screen_s * _talking_share(seems, loudness, ticks)
     return talks_s
 
 
 def sound_lag(info: VideoInfo, tracks: Tracks, person: Person) -> tuple[float, float]:
     """How much later than a person's mouth the sound is, in seconds, and how well they agree then (correlation).
 
-    Good to about a tenth of a second: the network sees that somebody talks, not what. So 0 is kept where no other lag
+    Good to about 0.2 s: the network sees that somebody talks, not what. So 0 is kept where no other lag
     is clearly better; and in less than about 8 s any sound agrees with any mouth at some lag.
 
     Raises:
@@ -154,6 +153,12 @@ def _seems_to_talk(
             at.append(ticks)
             seen.append(gaussian_filter1d(seems, SMOOTH_S * RATE_HZ))
     return np.concatenate(at), np.concatenate(seen)
+
+
+def _talking_share(seems: np.ndarray, loudness: np.ndarray, ticks: np.ndarray) -> float:
+    """The part of the time in which a face talks, 0..1, from what is seen, and heard, at `ticks`."""
+    agreement = _agreement(seems, loudness, ticks)
+    return agreement * float((1 / (1 + np.exp(-seems))).mean()) if agreement > 0 else 0.0
 
 
 def _agreement(seems: np.ndarray, loudness: np.ndarray, ticks: np.ndarray) -> float:
