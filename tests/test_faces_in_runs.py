@@ -13,7 +13,7 @@ from test_faces import Painted
 
 from wav2lip_kit.audio import mel_spectrogram, mel_windows, read_audio
 from wav2lip_kit.errors import FaceError, SegmentError
-from wav2lip_kit.faces.crops import CHIN_PAD, crop_matrix
+from wav2lip_kit.faces.crops import CHIN_PAD, crop_matrix, righted_roll
 from wav2lip_kit.notices import collect_notices
 from wav2lip_kit.preflight import preflight
 from wav2lip_kit.project import Project
@@ -197,5 +197,8 @@ def test_a_tilted_face_gives_the_crop_of_the_upright_one(roll_deg: float) -> Non
     for point in np.array([[-18, -15], [18, -15], [0, 30], [-14, 28], [14, 28]]):
         there = matrix @ [*(centre + rotation @ point), 1]
         assert np.allclose(there, upright @ [*(centre + point), 1], atol=0.02 * 96)
+    eyes_nose_mouth = np.array([[-18, -15], [18, -15], [0, 6], [-14, 28], [14, 28]]) @ rotation.T
+    left_deg = abs(roll_deg) - abs(np.degrees(righted_roll(eyes_nose_mouth)))
+    assert left_deg == pytest.approx(6, abs=0.2), "only the natural tilt is left"
     back = cv2.invertAffineTransform(matrix) @ [48, 72, 1]
     assert np.allclose(matrix @ [*back, 1], [48, 72], atol=1e-6)

@@ -18,6 +18,8 @@ CHIN_PAD = 0.05
 """The box is lengthened below by this part of its height, as the reference does (10 px) to have the whole chin."""
 
 
+NATURAL_TILT_RAD = np.radians(6)
+"""So much tilt stays: the network knows it from training, and a crop that follows every degree of noise trembles."""
 _EYES_NOSE_MOUTH = np.array([-0.5 - 0.5j, 0.5 - 0.5j, 0, -0.4 + 0.55j, 0.4 + 0.55j])
 """The five landmarks of an upright face as complex numbers, in units of the distance between the eyes."""
 
@@ -32,6 +34,12 @@ def face_roll(landmarks_xy: np.ndarray) -> np.ndarray:
     points = points - points.mean(axis=-1, keepdims=True)
     upright = _EYES_NOSE_MOUTH - _EYES_NOSE_MOUTH.mean()
     return np.nan_to_num(np.angle((points * upright.conj()).sum(axis=-1)))
+
+
+def righted_roll(landmarks_xy: np.ndarray) -> float:
+    """How far the crop of a face with these landmarks (5, 2) is turned, radians: its tilt beyond `NATURAL_TILT_RAD`."""
+    roll_rad = float(face_roll(landmarks_xy))
+    return float(np.copysign(max(0.0, abs(roll_rad) - NATURAL_TILT_RAD), roll_rad))
 
 
 def crop_matrix(box_xyxy: np.ndarray, roll_rad: float = 0.0) -> np.ndarray:

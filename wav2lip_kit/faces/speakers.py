@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import FaceError
 from ..files import names_file
 from ..timing import format_time, parse_time
-from .crops import crop_matrix, face_roll
+from .crops import crop_matrix, righted_roll
 from .people import Person, find_people
 from .tracking import Track, Tracks
 
@@ -67,7 +67,7 @@ class Face:
     def crop_matrix(self, index: int) -> np.ndarray | None:
         """The map (2, 3) from a frame to its crop; None where the speaker is not seen."""
         box = self.boxes_xyxy[index]
-        return None if np.isnan(box[0]) else crop_matrix(box, float(face_roll(self.landmarks_xy[index])))
+        return None if np.isnan(box[0]) else crop_matrix(box, righted_roll(self.landmarks_xy[index]))
 
     def where(self, mask: np.ndarray, other: Face) -> Face:
         """This face in the frames (T,) that `mask` marks, the other's elsewhere."""
