@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import skimage.data
 from clips import make_clip
 
+from wav2lip_kit.colour import frame_to_bgr
 from wav2lip_kit.errors import FaceError, WeightsError
 from wav2lip_kit.faces import detectors
 from wav2lip_kit.faces.crops import face_roll
@@ -19,6 +23,7 @@ from wav2lip_kit.faces.detectors import Detection, HaarDetector, load_detector
 from wav2lip_kit.faces.presence import PresenceConfig, absence, head_turn_deg, suggest_segments
 from wav2lip_kit.faces.speakers import Face, speaker_face
 from wav2lip_kit.faces.tracking import Track, TrackConfig, Tracks, _fill, _Path, smooth_centred, track_faces
+from wav2lip_kit.frames import read_frames
 from wav2lip_kit.media import probe
 from wav2lip_kit.notices import collect_notices
 from wav2lip_kit.segments import Segments
@@ -164,7 +169,10 @@ def test_a_face_that_tilts_or_grows_is_followed_without_lag(roll_deg: float, gro
 
     looked = list(range(0, 51, 5))
     some = np.ones(3, np.float32)
-    track = _fill(_Path(looked, [look(i) for i in looked], some, some), 1.0, 1.75)
+    path = _Path()
+    for i in looked:
+        path.add(i, look(i), some)
+    track = _fill(path, 1.0, 1.75)
     want = np.stack([look(i).box_xyxy for i in frames])
     error_px = track.boxes_xyxy - want
     assert np.abs(error_px.mean(axis=0)).max() < 0.5 and np.abs(error_px).max() < 1
@@ -206,6 +214,25 @@ def test_two_faces_keep_apart_when_they_come_close(tmp_path: Path) -> None:
     left, right = follow(path).tracks
     assert left.boxes_xyxy[0, 0] < 30 and left.boxes_xyxy[-1, 0] > 110 and np.all(left.boxes_xyxy[:, 1] < 70)
     assert right.boxes_xyxy[-1, 0] < 160 and np.all(right.boxes_xyxy[:, 1] > 140)
+
+
+def test_a_face_that_is_less_sure_for_a_while_stays_but_none_begins_unsure(tmp_path: Path) -> None:
+    class Unsure(Painted):
+        """Half sure of every face after so many looks."""
+
+        def __init__(self, after: int) -> None:
+            super().__init__()
+            self._after = after
+
+        def detect(self, pictures_bgr: Sequence[np.ndarray]) -> list[list[Detection]]:
+            found = super().detect(pictures_bgr)
+            score = 0.6 if self.searched > self._after else 0.9
+            return [[replace(d, score=score) for d in faces] for faces in found]
+
+    info = probe(paint(tmp_path / "v.mp4", 100, lambda _: (40, 60)))
+    (track,) = track_faces(info, Unsure(8), progress=False).tracks
+    assert (track.start, track.stop) == (0, 100) and track.scores[-1] == pytest.approx(0.6)
+    assert not track_faces(info, Unsure(0), progress=False).tracks
 
 
 def test_flashes_are_no_faces(tmp_path: Path) -> None:
@@ -351,3 +378,33 @@ def test_cuts_and_people_of_a_concert(shared_media: Path, shared_weights: Path) 
     assert tracks.cuts.tolist() == [20, 82, 211]
     for track in tracks.tracks:
         assert not any(track.start < cut < track.stop for cut in tracks.cuts)
+
+
+PEAK = """
+import resource, sys
+from wav2lip_kit.faces.detectors import load_detector
+from wav2lip_kit.faces.tracking import track_faces
+from wav2lip_kit.media import probe
+tracks = track_faces(probe(sys.argv[1]), load_detector("retinaface"), progress=False)
+print(tracks.n_frames, len(tracks.tracks), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_ten_minutes_are_tracked_in_the_memory_of_one(
+    tmp_path: Path, shared_media: Path, shared_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """15 000 frames of a real face; held in memory they would take 570 MB."""
+    monkeypatch.setenv("WAV2LIP_KIT_WEIGHTS", str(shared_weights))
+    info = probe(shared_media / "video" / "carphone_tiny_face.mp4")
+    once = [frame_to_bgr(frame, info.color) for frame in read_frames(info)]
+    there_and_back = [*once, *reversed(once)]
+    peaks_mb = []
+    for minutes in (1, 10):
+        clip = make_clip(tmp_path / f"{minutes}.mp4", 1500 * minutes, 25, size=(info.width_px, info.height_px),
+                         pictures=there_and_back, options={"preset": "ultrafast"})  # fmt: skip
+        answer = subprocess.run([sys.executable, "-c", PEAK, clip], capture_output=True, text=True, check=True)
+        n_frames, n_tracks, peak_mb = map(int, answer.stdout.split())
+        assert (n_frames, n_tracks) == (1500 * minutes, 1)
+        peaks_mb.append(peak_mb)
+    assert peaks_mb[1] - peaks_mb[0] < 60, f"{peaks_mb} MB"

@@ -23,7 +23,7 @@ from wav2lip_kit.colour import frame_to_bgr
 from wav2lip_kit.faces.crops import cut_crop
 from wav2lip_kit.faces.detectors import Detection, RetinaFaceDetector
 from wav2lip_kit.faces.speakers import speaker_face
-from wav2lip_kit.faces.tracking import Tracks, iou, track_faces
+from wav2lip_kit.faces.tracking import TrackConfig, Tracks, iou, track_faces
 from wav2lip_kit.frames import Frame, read_frames
 from wav2lip_kit.media import VideoInfo, probe
 
@@ -63,10 +63,11 @@ def changes(source: list[Frame], result: Path) -> list[np.ndarray]:
 
 
 def raw_faces(video: Path, frames: list[Frame], detector: RetinaFaceDetector) -> list[list[Detection]]:
-    """What the detector sees in each frame on its own: no tracks, no smoothing."""
-    color = probe(video).color
+    """What the detector is sure of in each frame on its own: no tracks, no smoothing."""
+    color, sure = probe(video).color, TrackConfig().sure_score
     some = (frames[i : i + 8] for i in range(0, len(frames), 8))
-    return [found for few in some for found in detector.detect([frame_to_bgr(f, color) for f in few])]
+    looks = (found for few in some for found in detector.detect([frame_to_bgr(f, color) for f in few]))
+    return [[d for d in found if d.score >= sure] for found in looks]
 
 
 def is_synced(change: np.ndarray, face: Detection) -> bool:

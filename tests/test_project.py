@@ -20,6 +20,7 @@ import pytest
 from clips import frames_of, make_clip, make_sound, number_of, numbered_picture, stream_ends_s, times_of, write_boxes
 
 from wav2lip_kit import Project, Segment, Segments, lipsync
+from wav2lip_kit.audio import probe_audio
 from wav2lip_kit.errors import FaceError, InputError, ProjectError
 from wav2lip_kit.frames import Frame, FrameWriter, read_frames
 from wav2lip_kit.media import probe
@@ -406,9 +407,22 @@ def test_frames_without_the_face_are_left_with_a_notice(
     assert any("30 of 50 frames in FACE segments show no face" in n and "0:00.8" in n for n in notices)
 
 
-def test_no_face_at_all_is_said_before_the_network_runs(clip: Path, sound: Path, tmp_path: Path) -> None:
+def test_a_video_without_a_face_gets_the_new_audio_with_a_notice(
+    clip: Path, sound: Path, tmp_path: Path, written: list[Frame]
+) -> None:
+    out = lipsync(clip, sound, tmp_path / "o.mp4", **FAST)
+    assert all(same(a, b) for a, b in zip(frames_of(clip), written, strict=True))
+    assert stream_ends_s(out)[1] == pytest.approx(min(stream_ends_s(out)[0], probe_audio(sound).duration_s), abs=0.05)
+    report = json.loads(out.with_suffix(".report.json").read_text())
+    assert report["segments"] == []
+    assert any("only gets the new audio" in n and "no face anywhere in talk.mp4" in n for n in report["notices"])
+
+
+def test_a_person_who_was_picked_and_is_not_there_is_said_before_the_network_runs(
+    clip: Path, sound: Path, tmp_path: Path
+) -> None:
     with pytest.raises(FaceError, match=r"no face anywhere in talk\.mp4"):
-        lipsync(clip, sound, tmp_path / "o.mp4", **FAST)
+        lipsync(clip, sound, tmp_path / "o.mp4", speaker="person-1", **FAST)
     assert not (tmp_path / "o.mp4").exists() and not (tmp_path / "o.project").exists()
 
 

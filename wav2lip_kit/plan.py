@@ -82,7 +82,7 @@ def make_plan(
         video: The source.
         tracks: Gives the time of every frame.
         segments: Where to sync.
-        faces: Of the speakers that segments name, by that name; "" is the speaker of the job.
+        faces: Of the speakers that segments name, by that name; "" is the speaker of the job. Empty without segments.
         sounds: The audio that segments name, by that name; "" is the new audio of the job.
         settings: What the user asked for.
         folder: Where the parts lie.
@@ -95,7 +95,7 @@ def make_plan(
     segments.check_within(tracks.end_s)
     on_frames = segments.snap(tracks.times_s, tracks.end_s)
     marks = on_frames.frame_marks(tracks.times_s)
-    face = faces[""]
+    face = faces.get("") or Face.of(tracks.n_frames, ())
     for number, segment in enumerate(on_frames, start=1):
         if segment.speaker:
             face = faces[segment.speaker].where(marks == number, face)
@@ -162,7 +162,7 @@ def _tell_of_missing_faces(
     tracks: Tracks, is_face: np.ndarray, boxes: np.ndarray, segments: Segments, settings: Settings
 ) -> None:
     missing = np.flatnonzero(is_face & np.isnan(boxes[:, 0]))
-    if len(missing) == is_face.sum():
+    if len(missing) == is_face.sum() > 0:
         raise FaceError(
             f"no face of speaker {settings.speaker!r} in any of the segments {segments}: "
             "mark others, or choose another --speaker"

@@ -31,7 +31,7 @@ from .errors import FaceError, InputError, ProjectError
 from .faces.detectors import FaceDetector, load_detector
 from .faces.people import find_people
 from .faces.presence import suggest_segments
-from .faces.speakers import Face, check_speaker, speaker_face
+from .faces.speakers import Face, check_speaker, is_automatic, speaker_face
 from .faces.talking import TALKING_VERSION, talking_seconds
 from .faces.tracking import TRACKS_VERSION, TrackConfig, Tracks, track_faces
 from .files import (
@@ -264,23 +264,31 @@ class Project:
     def suggest(self, tracks: Tracks | None = None, *, progress: bool = True) -> Segments:
         """Write segments.json: the segments that were asked for, or those where the speaker's face is.
 
+        Where they are to come from the faces, nobody was picked and no face is found, there are none, with a notice.
+
         Raises:
-            FaceError: If they are to come from the faces and there is none.
+            FaceError: If the speaker who was picked is not there, or nowhere large enough.
             SegmentError: If typed segments lie outside the video.
         """
-        tracks = tracks or self.track(progress=progress)
-        segments = self.settings.typed_segments()
-        if segments is not None:
-            segments.check_within(tracks.end_s)
-        elif self.settings.segments == "all":
-            segments = Segments([Segment(0.0, tracks.end_s)])
-        else:
-            segments = self.suggestions(tracks)
-            if not segments:
-                raise FaceError(
-                    f"the face of speaker {self.settings.speaker!r} is nowhere large enough for long enough in "
-                    f"{self.video.name}: mark segments with --segments, or choose another --speaker"
-                )
+        tracks, speaker = tracks or self.track(progress=progress), self.settings.speaker
+        with self._stage("suggest"):
+            segments = self.settings.typed_segments()
+            if segments is not None:
+                segments.check_within(tracks.end_s)
+            elif self.settings.segments == "all":
+                segments = Segments([Segment(0.0, tracks.end_s)])
+            else:
+                segments = self.suggestions(tracks) if tracks.tracks or not is_automatic(speaker) else Segments()
+                if not segments:
+                    problem = (
+                        f"the face of speaker {speaker!r} is nowhere large enough for long enough in "
+                        f"{self.video.name}: mark segments with --segments, or choose another --speaker"
+                        if tracks.tracks
+                        else self._no_face(tracks)
+                    )
+                    if not is_automatic(speaker):
+                        raise FaceError(problem)
+                    notice(f"the video only gets the new audio: {problem}")
         self.segments = segments
         return segments
 
@@ -321,11 +329,14 @@ class Project:
         """
         speaker = speaker or self.settings.speaker
         if not tracks.tracks and not names_file(speaker):
-            raise FaceError(
-                f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
-                "give a video that shows the speaker's face, or try another --detector"
-            )
+            raise FaceError(self._no_face(tracks))
         return speaker_face(tracks, speaker, self.talking(tracks) if speaker == "talking" else None)
+
+    def _no_face(self, tracks: Tracks) -> str:
+        return (
+            f"no face anywhere in {self.video.name} ({tracks.n_frames} frames searched): "
+            "give a video that shows the speaker's face, or try another --detector"
+        )
 
     def plan(self, tracks: Tracks) -> Plan:
         """What has to be rendered for the segments and settings as they are now; renders nothing.
@@ -334,12 +345,13 @@ class Project:
             InputError: As `make_plan`, and if there are no segments yet.
         """
         segments = self.segments
+        speakers = {"", *(s.speaker for s in segments)} if segments else set()
         sounds = {n: load_sound(info, self.folder) for n, info in segment_sounds(segments, self.folder).items()}
         return make_plan(
             self.video,
             tracks,
             segments,
-            {name: self.face(tracks, name) for name in {"", *(s.speaker for s in segments)}},
+            {name: self.face(tracks, name) for name in speakers},
             {"": self.sound, **sounds},
             self.settings,
             folder=self.folder / "segments",

@@ -78,13 +78,18 @@ class Face:
         )
 
 
+def is_automatic(speaker: str) -> bool:
+    """Whether nobody was picked: the speaker is told from the video."""
+    return speaker in ("largest", "talking")
+
+
 def check_speaker(speaker: str) -> None:
     """Make sure that a speaker can be understood, before any long work.
 
     Raises:
         FaceError: If not; a time code in it may raise SegmentError.
     """
-    if speaker in ("largest", "talking") or _NAMES.fullmatch(speaker):
+    if is_automatic(speaker) or _NAMES.fullmatch(speaker):
         return
     if point := _POINT.fullmatch(speaker):
         parse_time(point[3])
@@ -113,7 +118,7 @@ def speaker_face(tracks: Tracks, speaker: str = "largest", talking_s: Mapping[st
     if names_file(speaker):
         return _from_file(tracks, Path(speaker))
     people = find_people(tracks)
-    if speaker in ("largest", "talking"):
+    if is_automatic(speaker):
         talkers = sorted(people, key=lambda p: -(talking_s or {}).get(p.name, 0.0)) if speaker == "talking" else people
         chosen = [t for person in talkers[:1] for t in person.tracks]
     elif point := _POINT.fullmatch(speaker):

@@ -8,6 +8,7 @@ no smear across a cut.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,10 +25,11 @@ from ..errors import MediaError
 from ..files import StrPath, replace_when_whole
 from ..frames import read_frames
 from ..media import VideoInfo
+from ..threads import prefetch
 from .appearance import signature
 from .detectors import Detection, FaceDetector
 
-TRACKS_VERSION = 2
+TRACKS_VERSION = 3
 """Part of a tracks file's key: raise it when the same settings find other tracks."""
 LOOKS_AT_ONCE = 8
 MIN_LIKENESS = 0.6
@@ -41,6 +43,8 @@ class TrackConfig:
     Attributes:
         every_s: Time between looks, in seconds; faces are looked for more densely where something changes.
         side_px: Longest side of the small copy that is searched.
+        sure_score: A track begins with a look at least this sure; less sure ones (a head that turns, a hand before the
+            face) only go on with it.
         max_gap_s: A face missed for longer than this ends its track.
         min_track_s: Shorter tracks are taken for false alarms.
         smooth_s: Standard deviation of the centred smoothing, in seconds.
@@ -49,6 +53,7 @@ class TrackConfig:
 
     every_s: float = 0.2
     side_px: int = 640
+    sure_score: float = 0.8
     max_gap_s: float = 0.4
     min_track_s: float = 0.15
     smooth_s: float = 0.07
@@ -174,11 +179,12 @@ def track_faces(
     bar = tqdm(
         total=round(info.duration_s * info.rate) or None, desc="track", unit="frame", disable=not progress, leave=False
     )
+    small_copies = ((frame, frame_to_bgr(frame, info.color, config.side_px)) for frame in read_frames(info))
     with bar:
-        for frame in read_frames(info):
+        for frame, picture_bgr in prefetch(small_copies, LOOKS_AT_ONCE):
             pts.append(frame.pts)
             duration = frame.duration
-            follower.add(frame_to_bgr(frame, info.color, config.side_px))
+            follower.add(picture_bgr)
             bar.update()
     if not pts:
         raise MediaError(f"{info.name} has no frame between {info.start_s:g} s and {info.end_s or info.duration_s:g} s")
@@ -198,25 +204,32 @@ def track_faces(
 
 @dataclass(eq=False)
 class _Path:
-    """A track in the making: the frames on which the face was seen, and what was seen."""
+    """A track in the making: the frames on which the face was seen, and what was seen.
 
-    indices: list[int]
-    seen: list[Detection]
-    signature: np.ndarray
+    What was seen is kept in one array that grows: thousands of small ones, made between large ones that come and go,
+    scatter the heap, and an hour takes a gigabyte more.
+    """
+
+    indices: array[int] = field(default_factory=lambda: array("q"))
+    seen: array[float] = field(default_factory=lambda: array("f"))
+    """Of each look 15 numbers: box, landmarks, score."""
+    last: Detection | None = None
+    signature: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     """Of the last look."""
-    signatures: np.ndarray
+    signatures: np.ndarray = field(default_factory=lambda: np.zeros(1, np.float32))
     """The sum of all."""
 
     def fit(self, detection: Detection, signature: np.ndarray) -> float:
         """How well a detection goes on with this track; 0 where it is another face."""
         likeness = float(self.signature @ signature)
-        return likeness * _nearness(self.seen[-1], detection) if likeness >= MIN_LIKENESS else 0.0
+        return likeness * _nearness(self.last, detection) if self.last and likeness >= MIN_LIKENESS else 0.0
 
-    def add(self, index: int, detection: Detection, signature: np.ndarray) -> None:
+    def add(self, index: int, detection: Detection, signature: np.ndarray) -> _Path:
+        landmarks_xy = np.full((5, 2), np.nan) if detection.landmarks_xy is None else detection.landmarks_xy
         self.indices.append(index)
-        self.seen.append(detection)
-        self.signature = signature
-        self.signatures = self.signatures + signature
+        self.seen.extend([*detection.box_xyxy.tolist(), *landmarks_xy.ravel().tolist(), detection.score])
+        self.last, self.signature, self.signatures = detection, signature, self.signatures + signature
+        return self
 
 
 class _Follower:
@@ -262,7 +275,7 @@ class _Follower:
         self._open, self._looked, self._last_look = [], None, -self._every
 
     def _is_cut(self, picture_bgr: np.ndarray) -> bool:
-        hsv = cv2.cvtColor(cv2.resize(picture_bgr, (96, 54), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2HSV)
+        hsv = cv2.cvtColor(_thumb(picture_bgr), cv2.COLOR_BGR2HSV)
         last, self._last_hsv = self._last_hsv, hsv
         if last is None:
             return False
@@ -280,9 +293,10 @@ class _Follower:
         between: list[int] = []
         before, looked = -1, self._looked
         for index in self._due:
-            if looked is not None and not _agree(looked, found[index]):
+            sure = [d for d in found[index] if d.score >= self._config.sure_score]
+            if looked is not None and not _agree(looked, sure):
                 between += [i for i in self._waiting if before < i < index]
-            before, looked = index, found[index]
+            before, looked = index, sure
         found |= self._search(between)
         for index in sorted(found):
             self._link(index, found[index])
@@ -315,7 +329,20 @@ class _Follower:
             linked_paths.add(i)
             linked.add(j)
             self._open[i].add(index, detections[j], looks[j])
-        self._open += [_Path([index], [d], looks[j], looks[j]) for j, d in enumerate(detections) if j not in linked]
+        self._open += [
+            _Path().add(index, d, looks[j])
+            for j, d in enumerate(detections)
+            if j not in linked and d.score >= self._config.sure_score
+        ]
+
+
+def _thumb(picture_bgr: np.ndarray) -> np.ndarray:
+    """The picture shrunk to about 80 px by a whole number, which OpenCV does three times as fast as by a fraction."""
+    height, width = picture_bgr.shape[:2]
+    shrink = max(1, max(height, width) // 80)
+    size = (max(1, width // shrink), max(1, height // shrink))
+    whole = picture_bgr[: size[1] * shrink, : size[0] * shrink]
+    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
 
 
 def _agree(before: Sequence[Detection], after: Sequence[Detection]) -> bool:
@@ -356,23 +383,14 @@ def _fill(path: _Path, scale: float, sigma: float) -> Track:
     """Interpolate between the looks, smooth, and scale to the source's pixels."""
     indices = np.array(path.indices)
     frames = np.arange(indices[0], indices[-1] + 1)
-    nowhere = np.full((5, 2), np.nan, np.float32)
-    values = np.column_stack(
-        [
-            np.stack([d.box_xyxy for d in path.seen]),
-            np.stack([nowhere if d.landmarks_xy is None else d.landmarks_xy for d in path.seen]).reshape(
-                len(indices), 10
-            ),
-        ]
-    ).astype(np.float64)
-    dense = np.column_stack([np.interp(frames, indices, column) for column in values.T])
-    dense = smooth_centred(dense, sigma) * scale
-    scores = np.interp(frames, indices, [d.score for d in path.seen])
+    seen = np.array(path.seen, np.float64).reshape(-1, 15)
+    dense = np.column_stack([np.interp(frames, indices, column) for column in seen.T])
+    scores, places = dense[:, 14], smooth_centred(dense[:, :14], sigma) * scale
     return Track(
         int(indices[0]),
-        dense[:, :4].astype(np.float32),
+        places[:, :4].astype(np.float32),
         scores.astype(np.float32),
-        dense[:, 4:].reshape(-1, 5, 2).astype(np.float32),
+        places[:, 4:].reshape(-1, 5, 2).astype(np.float32),
         path.signatures / float(np.linalg.norm(path.signatures)),
     )
 
