@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,8 @@ from clips import make_clip, make_sound
 
 from wav2lip_kit import Project, data_path, figures, inputs, notebook
 from wav2lip_kit.errors import FaceError, InputError
-from wav2lip_kit.faces.tracking import Tracks
+from wav2lip_kit.faces.people import find_people
+from wav2lip_kit.faces.tracking import Track, Tracks
 from wav2lip_kit.frames import read_frames
 from wav2lip_kit.media import probe
 from wav2lip_kit.previews import (
@@ -25,6 +27,7 @@ from wav2lip_kit.previews import (
     small_size,
     try_sync,
 )
+from wav2lip_kit.segments import Segment, Segments
 from wav2lip_kit.widgets.recorder import Recorder
 
 ROOT = Path(__file__).parent.parent
@@ -166,3 +169,63 @@ def test_an_install_on_colab_replaces_nothing() -> None:
     if answer.returncode == 3:
         pytest.skip(answer.stdout.strip())
     assert answer.returncode == 0, answer.stderr
+
+
+# ── the timeline ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> tuple[Project, Tracks]:
+    """Two seconds with ten people: the first is large and seen all the time, the second in the last half second."""
+    video, audio = make_clip(tmp_path / "v.mp4", 50), make_sound(tmp_path / "a.wav", 2.0)
+    project = Project.create(tmp_path / "job", video, audio, weights="demo")
+    spans = [(0, 50, 90.0), (37, 50, 60.0), *((5, 20, 30.0 - k) for k in range(8))]
+    looks = np.eye(len(spans), dtype=np.float32)
+    faces = tuple(
+        Track(a, np.tile(np.float32([20 * k, 10, 20 * k + size, 10 + size]), (b - a, 1)), np.ones(b - a, np.float32),
+              np.full((b - a, 5, 2), np.nan, np.float32), looks[k])
+        for k, (a, b, size) in enumerate(spans)
+    )  # fmt: skip
+    info = project.video
+    ticks = int(1 / info.rate / info.time_base)
+    tracks = Tracks(np.arange(50) * ticks, info.time_base, ticks, np.array([], int), faces)
+    return project, tracks
+
+
+def test_the_timeline_has_a_lane_for_everybody_to_scale(
+    crowd: tuple[Project, Tracks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, tracks = crowd
+    monkeypatch.setattr(project, "track", lambda: tracks)
+    project.segments = Segments([Segment(0.0, 1.0)])
+    drawn = figures.show_segments(project).data
+    people = find_people(tracks)
+    assert "<b>person-1, the speaker</b> · 0:02.0" in drawn and "person-2 · 0:00.5" in drawn
+    assert f"left:74.00%;width:26.00%;background:{people[1].colour}" in drawn
+    assert "person-8" in drawn and "person-9" not in drawn and "and 2 more" in drawn
+
+
+def test_the_preflight_is_shown_as_a_picture_and_a_table_also_where_nothing_is_marked(
+    crowd: tuple[Project, Tracks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, tracks = crowd
+    monkeypatch.setattr(project, "track", lambda: tracks)
+    project.segments = Segments([Segment(0.0, 1.0)])
+    shown = figures.show_preflight(project).data
+    assert "<svg" in shown and "(50%)" in shown and "on this machine" in shown and "are free" in shown
+    project.segments = Segments()
+    shown = figures.show_preflight(project).data
+    assert "nothing is marked" in shown and "(0%)" in shown
+    assert figures.moment(project, "") == 0.0
+    with pytest.raises(InputError, match="nothing is marked"):
+        figures.show_try(project)
+
+
+def test_a_video_without_a_face_has_a_timeline_too(
+    crowd: tuple[Project, Tracks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, tracks = crowd
+    monkeypatch.setattr(project, "track", lambda: replace(tracks, tracks=()))
+    project.segments = Segments()
+    shown = figures.show_preflight(project).data
+    assert "no face anywhere" in shown and "nobody" in shown and "person-1" not in shown

@@ -15,9 +15,11 @@ from IPython.display import HTML, Audio, display
 
 from .audio import SAMPLE_RATE_HZ, read_audio
 from .errors import FaceError
+from .faces.people import find_people, thumbnails
 from .faces.presence import absence
 from .faces.tracking import Tracks
 from .media import probe, read_image_bgr
+from .preflight import preflight
 from .previews import MOST_S, compare_sides, measure_result, preview_result, preview_source, try_sync
 from .project import Project
 from .settings import parse_trim
@@ -30,6 +32,8 @@ WIDTH_PX, SINGLE_PX = 860, 480
 REASON_COLOURS = {"": "#2e9e5b", "nobody": "#8886", "tiny": "#d9a03d", "unsure": "#b06fc4", "turned": "#c4574a"}
 PICTURES = 8
 """In the timeline."""
+LANES = 8
+"""People in the timeline; those who are seen less are only counted."""
 
 
 # ── pictures and sound ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,8 +75,8 @@ def show_comparison(project: Project, at: str = "") -> HTML:
 
 
 def moment(project: Project, at: str) -> float:
-    """The time in seconds that was typed; where the first segment begins when nothing was."""
-    return parse_time(at) if at.strip() else project.segments[0].start_s
+    """The time in seconds that was typed; where the first segment begins when nothing was, or the video."""
+    return parse_time(at) if at.strip() else project.segments[0].start_s if project.segments else 0.0
 
 
 def show_video(path: Path, captions: Sequence[str] = (), *, is_looped: bool = False) -> HTML:
@@ -169,7 +173,7 @@ def show_table(rows: Sequence[Sequence[str]], said: str = "", below: str = "") -
 
 
 def show_segments(project: Project) -> HTML:
-    """The video as a strip of pictures, how high the speaker's face is in it, and the segments to sync."""
+    """The video as a strip of pictures, how high the speaker's face is in it, the segments to sync, and who is seen."""
     tracks = project.track()
     preview = make_preview(project, tracks)
     end_s = tracks.end_s
@@ -181,12 +185,12 @@ def show_segments(project: Project) -> HTML:
     pictures = _data_url(_strip(preview.thumbs, preview.n_thumbs), "image/jpeg")
     times = "".join(f"<span>{format_time(end_s * k / 4, decimals=0 if end_s > 20 else 1)}</span>" for k in range(5))
     total = format_time(project.segments.duration_s, decimals=1)
-    said = f"synced: {total} of {format_time(end_s, decimals=1)} · {project.segments}"
+    said = f"synced: {total} of {format_time(end_s, decimals=1)} · {project.segments or 'nothing is marked'}"
     return HTML(
         f'<div style="max-width:{WIDTH_PX}px;line-height:1.4">'
         f'<img style="display:block;width:100%;border-radius:6px" src="{pictures}">{_face_curve(project, tracks)}'
         f'<div style="position:relative;height:14px;margin:3px 0;background:#8883;border-radius:3px">{segments}</div>'
-        f"{_why_not(project, tracks)}"
+        f"{_why_not(project, tracks)}{_lanes(project, tracks)}"
         f'<div style="display:flex;justify-content:space-between;opacity:.75">{times}</div>'
         f'<div style="padding:4px 0 10px"><b style="color:#3d8bd9">■</b> {html.escape(said)}</div></div>'
     )
@@ -206,6 +210,45 @@ def _why_not(project: Project, tracks: Tracks) -> str:
     )
     legend = " ".join(f'<b style="color:{REASON_COLOURS[r]}">■</b> {r}' for r in REASON_COLOURS if r and r in reasons)
     return f'<div style="display:flex;height:5px;margin:3px 0">{parts}</div><div style="opacity:.75">{legend}</div>'
+
+
+def _lanes(project: Project, tracks: Tracks) -> str:
+    """A lane for everybody found, in the gallery's colours: when they are seen. Who is synced has the thicker one."""
+    people = find_people(tracks)
+    shown = people[:LANES]
+    try:
+        boxes = project.face(tracks).boxes_xyxy
+    except FaceError:  # told above the line
+        return ""
+    lanes = ""
+    for person, picture in zip(shown, thumbnails(project.video, tracks, shown), strict=True):
+        is_synced = any(np.array_equal(boxes[t.start], t.boxes_xyxy[0]) for t in person.tracks)
+        face = _data_url(cv2.imencode(".jpg", picture)[1].tobytes(), "image/jpeg")
+        stretches = "".join(
+            f'<div style="position:absolute;top:0;bottom:0;left:{100 * t.start / tracks.n_frames:.2f}%;'
+            f'width:{100 * len(t.scores) / tracks.n_frames:.2f}%;background:{person.colour};border-radius:2px"></div>'
+            for t in person.tracks
+        )
+        name = f"<b>{person.name}, the speaker</b>" if is_synced else person.name
+        seen = format_time(person.screen_s, decimals=1)
+        lanes += (
+            f'<div style="display:flex;align-items:center;gap:8px;margin-top:6px">'
+            f'<img style="width:24px;height:24px;border-radius:50%;border:2px solid {person.colour}" src="{face}">'
+            f'<span style="opacity:{1 if is_synced else 0.75}">{name} · {seen}</span>'
+            f'</div><div style="position:relative;height:{8 if is_synced else 4}px;margin:2px 0;background:#8883;'
+            f'border-radius:2px">{stretches}</div>'
+        )
+    more = f'<div style="opacity:.75">and {len(people) - LANES} more</div>' if len(people) > LANES else ""
+    return lanes + more
+
+
+def show_preflight(project: Project) -> HTML:
+    """What the long run will do and what it will take here, found by rendering a moment; and the same as a picture."""
+    if not project.segments_path.is_file():
+        project.suggest()
+    ahead = preflight(project, project.track())
+    rows = [[f"<b>{html.escape(name)}</b>", html.escape(text)] for name, text in ahead.rows().items()]
+    return HTML(f"{show_segments(project).data}{show_table(rows).data}")
 
 
 def _strip(thumbs: Path, n_thumbs: int) -> bytes:

@@ -22,6 +22,7 @@ from .errors import InputError, Wav2LipKitError, WeightsError
 from .figures import (
     moment,
     show_comparison,
+    show_preflight,
     show_quality,
     show_result,
     show_segments,
@@ -57,6 +58,7 @@ __all__ = [
     "pick_timestamps",
     "show_comparison",
     "show_doctor",
+    "show_preflight",
     "show_quality",
     "show_result",
     "show_segments",

@@ -52,8 +52,8 @@ class Preflight:
     disk_bytes: int
     free_bytes: int
 
-    def __str__(self) -> str:
-        """A table of a few lines."""
+    def rows(self) -> dict[str, str]:
+        """A table of a few lines: what is told, and the figures in words."""
         synced, share = format_time(self.synced_s, decimals=1), self.synced_s / max(1e-9, self.video_s)
         stretches = [
             f"{format_time(a, decimals=1)}-{format_time(b, decimals=1)} {why or 'not marked'}"
@@ -62,14 +62,16 @@ class Preflight:
         more = [f"and {len(stretches) - MOST_STRETCHES} more"] if len(stretches) > MOST_STRETCHES else []
         faces = [f"{p.name} {format_time(p.screen_s, decimals=1)}" for p in self.people]
         others = [f"and {len(faces) - MOST_STRETCHES} more"] if len(faces) > MOST_STRETCHES else []
-        rows = {
+        return {
             "synced": f"{synced} of {format_time(self.video_s, decimals=1)} ({share:.0%})",
             "left alone": ", ".join(stretches[:MOST_STRETCHES] + more) or "nothing",
             "people": ", ".join(faces[:MOST_STRETCHES] + others) or "nobody",
             "time": f"about {format_time(self.sync_s, decimals=0)} on this machine",
             "disk": f"about {self.disk_bytes / 1e6:.0f} MB, {self.free_bytes / 1e6:.0f} MB are free",
         }
-        return "\n".join(f"{name:<11} {text}" for name, text in rows.items())
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<11} {text}" for name, text in self.rows().items())
 
 
 def preflight(project: Project, tracks: Tracks, syncer: LipSyncer | None = None) -> Preflight:

@@ -227,6 +227,8 @@ def try_sync(
         raise InputError(f"cannot try {duration_s:g} s: choose 0 (one frame) to {MOST_S:g}")
     tracks, info = tracks or project.track(), project.video
     if at_s is None:
+        if not project.segments:
+            raise InputError("nothing is marked to be synced: mark a segment, or give a time to try such as 0:35")
         longest = max(project.segments, key=lambda s: s.duration_s)
         at_s = max(longest.start_s, (longest.start_s + longest.end_s - duration_s) / 2)
     if at_s >= tracks.end_s:

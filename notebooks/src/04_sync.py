@@ -41,6 +41,11 @@ try_seconds = 1 #@param {type:"slider", min:0, max:5, step:0.5}
 nb.show_try(project, try_at, try_seconds)
 
 # %% {"cellView": "form"}
+#@title Before the long run
+#@markdown Who is seen, what will be synced and what is left alone and why, and about how long it takes here.
+nb.show_preflight(project)
+
+# %% {"cellView": "form"}
 #@title Sync
 #@markdown You can stop it with the ■ of the cell: run it again, and it goes on.
 nb.sync(project)

@@ -66,6 +66,9 @@
 # include 04_sync / Try a moment
 
 # %%
+# include 04_sync / Before the long run
+
+# %%
 # include 04_sync / Sync
 
 # %% [markdown]

@@ -33,7 +33,8 @@ class SpeakerPicker(w.VBox):
             FaceError: If the video shows no face.
         """
         self._project, self._tracks = project, tracks or project.track(progress=progress)
-        people = find_people(self._tracks)[:MOST]
+        everybody = find_people(self._tracks)
+        people, self._more = everybody[:MOST], everybody[MOST:]
         if not people:
             raise FaceError(f"no face anywhere in {project.video.name}: give a video that shows the speaker's face")
         self._buttons = {p.name: w.ToggleButton(description=p.name, tooltip=f"Sync {p.name}") for p in people}
@@ -81,4 +82,5 @@ class SpeakerPicker(w.VBox):
         for name, button in self._buttons.items():
             button.value = name == self.speaker
         kept = self._project.segments_path.is_file()
-        self._told.value = f"speaker: {self.speaker}" + (f" · {self._project.segments}" if kept else "")
+        more = f" · {len(self._more)} more are seen less, up to {self._more[-1].name}" if self._more else ""
+        self._told.value = f"speaker: {self.speaker}" + (f" · {self._project.segments}" if kept else "") + more
