@@ -205,6 +205,19 @@ def test_the_timeline_has_a_lane_for_everybody_to_scale(
     assert "person-8" in drawn and "person-9" not in drawn and "and 2 more" in drawn
 
 
+def test_what_is_seen_and_what_is_marked_have_one_scale_also_where_the_video_begins_late(
+    crowd: tuple[Project, Tracks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, tracks = crowd
+    half_s = round(0.5 / tracks.time_base)
+    monkeypatch.setattr(project, "track", lambda: replace(tracks, pts=tracks.pts + half_s))
+    monkeypatch.setattr(figures, "thumbnails", lambda *_: [np.zeros((112, 112, 3), np.uint8)] * 8)
+    project.segments = Segments([Segment(0.5, 2.5)])
+    drawn = figures.show_segments(project).data
+    assert drawn.count("left:20.00%") == 2, "the segment, and the lane of who is there from the first frame on"
+    assert '<div style="width:20.000%"></div><div title="face" style="width:80.000%' in drawn
+
+
 def test_the_preflight_is_shown_as_a_picture_and_a_table_also_where_nothing_is_marked(
     crowd: tuple[Project, Tracks], monkeypatch: pytest.MonkeyPatch
 ) -> None:

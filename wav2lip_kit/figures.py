@@ -190,8 +190,8 @@ def show_segments(project: Project) -> HTML:
         f'<div style="max-width:{WIDTH_PX}px;line-height:1.4">'
         f'<img style="display:block;width:100%;border-radius:6px" src="{pictures}">{_face_curve(project, tracks)}'
         f'<div style="position:relative;height:14px;margin:3px 0;background:#8883;border-radius:3px">{segments}</div>'
-        f"{_why_not(project, tracks)}{_lanes(project, tracks)}"
-        f'<div style="display:flex;justify-content:space-between;opacity:.75">{times}</div>'
+        f"{_why_not(project, tracks)}"
+        f'<div style="display:flex;justify-content:space-between;opacity:.75">{times}</div>{_lanes(project, tracks)}'
         f'<div style="padding:4px 0 10px"><b style="color:#3d8bd9">■</b> {html.escape(said)}</div></div>'
     )
 
@@ -202,20 +202,27 @@ def _why_not(project: Project, tracks: Tracks) -> str:
         reasons = absence(tracks, project.face(tracks), project.settings.presence)
     except FaceError:  # told above the line
         return ""
-    edges = [0, *(np.flatnonzero(reasons[1:] != reasons[:-1]) + 1).tolist(), len(reasons)]
-    parts = "".join(
-        f'<div title="{reasons[a] or "face"}" style="width:{100 * (b - a) / len(reasons):.3f}%;'
+    runs = [0, *(np.flatnonzero(reasons[1:] != reasons[:-1]) + 1).tolist(), len(reasons)]
+    edges = _edges_percent(tracks)
+    parts = f'<div style="width:{edges[0]:.3f}%"></div>' + "".join(
+        f'<div title="{reasons[a] or "face"}" style="width:{edges[b] - edges[a]:.3f}%;'
         f'background:{REASON_COLOURS[str(reasons[a])]}"></div>'
-        for a, b in pairwise(edges)
+        for a, b in pairwise(runs)
     )
     legend = " ".join(f'<b style="color:{REASON_COLOURS[r]}">■</b> {r}' for r in REASON_COLOURS if r and r in reasons)
     return f'<div style="display:flex;height:5px;margin:3px 0">{parts}</div><div style="opacity:.75">{legend}</div>'
+
+
+def _edges_percent(tracks: Tracks) -> np.ndarray:
+    """(T + 1,) where each frame begins on the timeline, and where the last ends; a video may begin late."""
+    return 100 * np.append(tracks.times_s, tracks.end_s) / tracks.end_s
 
 
 def _lanes(project: Project, tracks: Tracks) -> str:
     """A lane for everybody found, in the gallery's colours: when they are seen. Who is synced has the thicker one."""
     people = find_people(tracks)
     shown = people[:LANES]
+    edges = _edges_percent(tracks)
     try:
         boxes = project.face(tracks).boxes_xyxy
     except FaceError:  # told above the line
@@ -225,8 +232,8 @@ def _lanes(project: Project, tracks: Tracks) -> str:
         is_synced = any(np.array_equal(boxes[t.start], t.boxes_xyxy[0]) for t in person.tracks)
         face = _data_url(cv2.imencode(".jpg", picture)[1].tobytes(), "image/jpeg")
         stretches = "".join(
-            f'<div style="position:absolute;top:0;bottom:0;left:{100 * t.start / tracks.n_frames:.2f}%;'
-            f'width:{100 * len(t.scores) / tracks.n_frames:.2f}%;background:{person.colour};border-radius:2px"></div>'
+            f'<div style="position:absolute;top:0;bottom:0;left:{edges[t.start]:.2f}%;'
+            f'width:{edges[t.stop] - edges[t.start]:.2f}%;background:{person.colour};border-radius:2px"></div>'
             for t in person.tracks
         )
         name = f"<b>{person.name}, the speaker</b>" if is_synced else person.name
@@ -265,9 +272,10 @@ def _face_curve(project: Project, tracks: Tracks) -> str:
     except FaceError as error:
         return f'<div style="opacity:.75">{html.escape(str(error))}</div>'
     is_there = absence(tracks, face, project.settings.presence) == ""
-    heights = np.where(is_there, face.heights_px / project.video.height_px, 0)
-    n = min(400, len(heights))
-    heights = heights[np.arange(n) * len(heights) // n]
+    heights = np.append(np.where(is_there, face.heights_px / project.video.height_px, 0), 0)
+    n = min(400, tracks.n_frames + 1)
+    # Before the first frame the index is -1: the 0 at the end.
+    heights = heights[np.searchsorted(tracks.times_s, np.arange(n) * tracks.end_s / n + 1e-6, side="right") - 1]
     points = " ".join(f"{k},{30 - 30 * min(1.0, float(h)):.1f}" for k, h in enumerate(heights))
     return (
         f'<svg viewBox="0 0 {n - 1} 30" preserveAspectRatio="none" style="display:block;width:100%;height:30px">'
