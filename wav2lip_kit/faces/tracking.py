@@ -25,7 +25,6 @@ from ..errors import MediaError
 from ..files import StrPath, replace_when_whole
 from ..frames import read_frames
 from ..media import VideoInfo
-from ..threads import prefetch
 from .appearance import signature
 from .detectors import Detection, FaceDetector
 
@@ -179,12 +178,11 @@ def track_faces(
     bar = tqdm(
         total=round(info.duration_s * info.rate) or None, desc="track", unit="frame", disable=not progress, leave=False
     )
-    small_copies = ((frame, frame_to_bgr(frame, info.color, config.side_px)) for frame in read_frames(info))
     with bar:
-        for frame, picture_bgr in prefetch(small_copies, LOOKS_AT_ONCE):
+        for frame in read_frames(info):
             pts.append(frame.pts)
             duration = frame.duration
-            follower.add(picture_bgr)
+            follower.add(frame_to_bgr(frame, info.color, config.side_px))
             bar.update()
     if not pts:
         raise MediaError(f"{info.name} has no frame between {info.start_s:g} s and {info.end_s or info.duration_s:g} s")
