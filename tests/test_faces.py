@@ -192,6 +192,23 @@ def test_a_cut_stays_a_step_and_ends_the_track(tmp_path: Path) -> None:
     assert np.abs(second.boxes_xyxy - [200, 120, 240, 160]).max() < 1
 
 
+@pytest.mark.parametrize("sight", ["flash", "pan", "punch-in"])
+def test_flashes_and_pans_are_no_cuts_but_a_punch_in_is(sight: str, tmp_path: Path) -> None:
+    room = cv2.resize(skimage.data.coffee()[:, :, ::-1], (640, 480))
+
+    def view(i: int) -> np.ndarray:
+        if sight == "pan":
+            return room[100:340, 5 * i : 5 * i + 320]
+        if sight == "punch-in" and i >= 20:
+            return cv2.resize(room[140:325, 120:366], (320, 240))
+        lit = cv2.convertScaleAbs(room, alpha=1.1, beta=100) if sight == "flash" and i in (20, 21) else room
+        return lit[100:340, 100:420]
+
+    pictures = [np.ascontiguousarray(view(i)) for i in range(40)]
+    clip = make_clip(tmp_path / "v.mp4", 40, 25, pictures=pictures)
+    assert follow(clip).cuts.tolist() == ([20] if sight == "punch-in" else [])
+
+
 @pytest.mark.parametrize("gap", [6, 14])
 def test_short_misses_are_filled_and_long_ones_end_the_track(tmp_path: Path, gap: int) -> None:
     path = paint(tmp_path / "v.mp4", 60, lambda i: None if 20 <= i < 20 + gap else (50 + i, 60))

@@ -9,6 +9,7 @@ no smear across a cut.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -31,6 +32,8 @@ from .detectors import Detection, FaceDetector
 TRACKS_VERSION = 3
 """Part of a tracks file's key: raise it when the same settings find other tracks."""
 LOOKS_AT_ONCE = 8
+BESIDE_CUT = 2
+"""Frames on either side of a cut that it is compared with: a flash of as many is none."""
 MIN_LIKENESS = 0.6
 """Of two looks at one face; seen: 0.88 and more. Below it another face has taken the place."""
 
@@ -47,7 +50,8 @@ class TrackConfig:
         max_gap_s: A face missed for longer than this ends its track.
         min_track_s: Shorter tracks are taken for false alarms.
         smooth_s: Standard deviation of the centred smoothing, in seconds.
-        cut_difference: Mean change of hue, saturation and value (0..255) that makes a cut.
+        cut_difference: A cut changes hue, saturation and value by this much at least (mean, 0..255).
+        cut_ratio: And this many times as much as the frames before it do, and those after it.
     """
 
     every_s: float = 0.2
@@ -56,7 +60,8 @@ class TrackConfig:
     max_gap_s: float = 0.4
     min_track_s: float = 0.15
     smooth_s: float = 0.07
-    cut_difference: float = 22.0
+    cut_difference: float = 12.0
+    cut_ratio: float = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,16 +251,30 @@ class _Follower:
         self._count = 0
         self._last_look = -every
         self._last_hsv: np.ndarray | None = None
-        self._changes: list[float] = []
+        self._undecided: deque[tuple[np.ndarray, float]] = deque()
+        """Small copies that may begin a shot, and how much each differs from the one before."""
+        self._changes: deque[float] = deque(maxlen=BESIDE_CUT)
         self.closed: list[_Path] = []
         self.cuts: list[int] = []
 
     def add(self, picture_bgr: np.ndarray) -> None:
         """Take the small copy of the next frame."""
+        self._undecided.append((picture_bgr, self._change(picture_bgr)))
+        if len(self._undecided) > BESIDE_CUT:
+            self._follow()
+
+    def finish(self) -> None:
+        """Take what is left after the last frame, and close every track."""
+        while self._undecided:
+            self._follow()
+        self._end_shot()
+
+    def _follow(self) -> None:
+        picture_bgr, change = self._undecided.popleft()
         index = self._count
         self._count += 1
-        if self._is_cut(picture_bgr):
-            self.finish()
+        if self._is_cut(change):
+            self._end_shot()
             self.cuts.append(index)
         self._waiting[index] = picture_bgr
         if index - self._last_look >= self._every:
@@ -264,25 +283,33 @@ class _Follower:
             if len(self._due) == LOOKS_AT_ONCE:
                 self._look()
 
-    def finish(self) -> None:
-        """End the shot: search what is waiting, its last frame too, and close every track."""
+    def _end_shot(self) -> None:
+        """Search what is waiting, the shot's last frame too, and close every track."""
         if self._waiting and max(self._waiting) not in self._due:
             self._due.append(max(self._waiting))
         self._look()
         self.closed += self._open
         self._open, self._looked, self._last_look = [], None, -self._every
 
-    def _is_cut(self, picture_bgr: np.ndarray) -> bool:
+    def _change(self, picture_bgr: np.ndarray) -> float:
+        """How much a frame differs from the one before: mean of hue, saturation and value, 0..255."""
         hsv = cv2.cvtColor(_thumb(picture_bgr), cv2.COLOR_BGR2HSV)
         last, self._last_hsv = self._last_hsv, hsv
         if last is None:
-            return False
+            return 0.0
         difference = cv2.absdiff(hsv, last)
         hue = difference[..., 0]
-        change = float((np.minimum(hue, 180 - hue).mean() + difference[..., 1].mean() + difference[..., 2].mean()) / 3)
-        usual = sum(self._changes) / len(self._changes) if self._changes else 0.0
-        is_cut = change > self._config.cut_difference and change > 2.5 * usual
-        self._changes = [] if is_cut else [*self._changes[-4:], change]
+        return float((np.minimum(hue, 180 - hue).mean() + difference[..., 1].mean() + difference[..., 2].mean()) / 3)
+
+    def _is_cut(self, change: float) -> bool:
+        """Whether a frame changes much more than those before and after it; in pans, shakes and flashes all do."""
+        before, after = self._changes, [c for _, c in self._undecided]
+        usual = max((sum(some) / len(some) for some in (before, after) if some), default=0.0)
+        is_cut = change > self._config.cut_difference and change > self._config.cut_ratio * usual
+        if is_cut:
+            self._changes.clear()
+        elif self._count > 1:  # the first frame has none before it
+            self._changes.append(change)
         return is_cut
 
     def _look(self) -> None:
