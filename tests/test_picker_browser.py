@@ -189,7 +189,14 @@ class Screen:
         return int(re.findall(r"frame (\d+)", self.get("clock").inner_text())[0])
 
     def number_on_screen(self) -> int:
-        """The number that `numbered_picture` wrote into the picture that the video element shows."""
+        """The number that `numbered_picture` wrote into the picture that the video element shows, once it stays."""
+        before, now = -1, self._number_now()
+        while before != now:  # on a busy machine the picture of a seek comes late, and a queued seek begins later still
+            self.page.wait_for_timeout(150)
+            before, now = now, self._number_now()
+        return now
+
+    def _number_now(self) -> int:
         self.page.wait_for_function("!document.querySelector('.w2l-video').seeking")
         return self.page.evaluate(
             """() => new Promise((resolve) => {
