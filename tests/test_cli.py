@@ -163,7 +163,7 @@ def test_without_output_the_result_is_final_video(capsys: pytest.CaptureFixture[
 def test_stage_by_stage_gives_the_same_as_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "talk.mp4", "words.wav", "-o", "once.mp4", *JOB, "--quiet"]) == 0
     assert cli.main(["track", "--project", "job", "--video", "talk.mp4", "--audio", "words.wav", *JOB]) == 0
-    assert f"{N} frames, {N - 1} cuts, 0 tracks of 0 people\n" == capsys.readouterr().out
+    assert capsys.readouterr().out == f"{N} frames, 0 cuts, 0 tracks of 0 people\n"
     assert cli.main(["suggest", "--project", "job"]) == 0
     assert capsys.readouterr().out.split() == ["0:00.08-0:00.24"]
     assert cli.main(["sync", "--project", "job"]) == 0
