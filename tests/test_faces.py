@@ -110,9 +110,11 @@ class Painted:
 
     def __init__(self) -> None:
         self.searched = 0
+        self.sizes: list[tuple[int, ...]] = []
 
     def detect(self, pictures_bgr: Sequence[np.ndarray]) -> list[list[Detection]]:
         self.searched += len(pictures_bgr)
+        self.sizes += [p.shape[:2] for p in pictures_bgr]
         return [self._detect(p) for p in pictures_bgr]
 
     def _detect(self, picture: np.ndarray) -> list[Detection]:
@@ -260,6 +262,29 @@ def test_detection_is_sparse_where_nothing_changes(tmp_path: Path) -> None:
     detector = Painted()
     track_faces(probe(paint(tmp_path / "v.mp4", 100, lambda _: (100, 100))), detector, progress=False)
     assert detector.searched <= 100 / 4 + 2
+
+
+def test_most_looks_see_only_the_surroundings_of_known_faces_and_miss_nobody_who_comes_in(tmp_path: Path) -> None:
+    path = paint(tmp_path / "v.mp4", 150, lambda _: (270, 190), lambda i: (10, 10) if i >= 107 else None)
+    detector = Painted()
+    first, second = track_faces(probe(path), detector, progress=False).tracks
+    assert (first.start, first.stop, second.start, second.stop) == (0, 150, 107, 150)
+    assert np.abs(first.boxes_xyxy - [270, 190, 310, 230]).max() < 1
+    parts = [size for size in detector.sizes if size != (240, 320)]
+    assert len(parts) > 10 and all(height * width < 0.75 * 240 * 320 for height, width in parts)
+
+
+def test_a_head_that_nods_fast_is_looked_at_more_often(tmp_path: Path) -> None:
+    """Three times a second, by a quarter of its height; a line from look to look would be off by most of that."""
+
+    def nod(i: int) -> tuple[float, float]:
+        return 100, 90 + 10 * np.sin(2 * np.pi * 3 * i / 25)
+
+    detector = Painted()
+    (track,) = track_faces(probe(paint(tmp_path / "v.mp4", 75, nod)), detector, replace(TrackConfig(), smooth_s=0),
+                           progress=False).tracks  # fmt: skip
+    error_px = track.boxes_xyxy[:, 1] - [round(nod(i)[1]) for i in range(75)]
+    assert np.abs(error_px).mean() < 1.2 and detector.searched > 40
 
 
 def test_boxes_are_in_the_sources_pixels(tmp_path: Path) -> None:

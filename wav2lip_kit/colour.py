@@ -67,12 +67,19 @@ def frame_to_bgr(frame: Frame, tags: ColorTags, max_side_px: int | None = None) 
     height, width = frame.planes[0].shape
     scale = 1.0 if max_side_px is None else min(1.0, max_side_px / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    y, u, v = (
-        p if p.shape == size[::-1] else cv2.resize(p, size, interpolation=_interpolation(p.shape[1], size[0]))
-        for p in (np.ascontiguousarray(p) for p in frame.planes)
-    )
+    y, u, v = (shrunk(plane, size) for plane in frame.planes)
     return planes_to_bgr(y, u, v, frame_matrices(frame, tags)[0])
 
 
-def _interpolation(from_px: int, to_px: int) -> int:
-    return cv2.INTER_AREA if to_px < from_px else cv2.INTER_LINEAR
+def shrunk(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A plane or picture (H, W, …) uint8 of another `size` (W, H), smaller as a rule.
+
+    It is halved, a plain mean of four pixels, as often as may be, and then read between the pixels: several times
+    as fast as OpenCV's mean over areas that are no whole number of pixels.
+    """
+    while picture.shape[0] >= 2 * size[1] and picture.shape[1] >= 2 * size[0]:
+        half = (picture.shape[1] // 2, picture.shape[0] // 2)
+        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+    if picture.shape[:2] == size[::-1]:
+        return np.ascontiguousarray(picture)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)

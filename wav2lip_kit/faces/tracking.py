@@ -1,7 +1,8 @@
 """Following faces through a video in one streaming pass.
 
-Faces are looked for on a small copy of every k-th frame, and on the frames between where something changed; detections
-are linked into tracks by overlap, size and appearance; a cut ends every track. Short misses are interpolated, long
+Faces are looked for on a small copy of every k-th frame, now and then everywhere and else around those that are known,
+and on the frames between where something changed; detections are linked into tracks by overlap, size and appearance; a
+cut ends every track. Short misses are interpolated, long
 ones end the track. Boxes stay float, and are smoothed by a window centred on the frame, inside a track only: no lag,
 no smear across a cut.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -21,7 +22,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from tqdm.auto import tqdm
 
-from ..colour import frame_to_bgr
+from ..colour import frame_to_bgr, shrunk
 from ..errors import MediaError
 from ..files import StrPath, replace_when_whole
 from ..frames import read_frames
@@ -29,9 +30,18 @@ from ..media import VideoInfo
 from .appearance import signature
 from .detectors import Detection, FaceDetector
 
-TRACKS_VERSION = 3
+TRACKS_VERSION = 4
 """Part of a tracks file's key: raise it when the same settings find other tracks."""
+Region = tuple[int, int, int, int]
 LOOKS_AT_ONCE = 8
+EVERYWHERE = 4
+"""Every so many looks the whole picture is searched; the looks between only see the surroundings of known faces."""
+AROUND_PX = 96
+"""Of the small copy, searched around a face: so much more than the detectors see at once that boxes stay the same."""
+STILL = 0.08
+"""Of the face's height: where the edges of a box move by less from look to look, they are not looked at between."""
+GRID_PX = 32
+"""Regions begin on the detectors' coarsest grid, or boxes would move by a part of it."""
 BESIDE_CUT = 2
 """Frames on either side of a cut that it is compared with: a flash of as many is none."""
 MIN_LIKENESS = 0.6
@@ -246,7 +256,8 @@ class _Follower:
         self._detector, self._config, self._every, self._max_gap = detector, config, every, max_gap
         self._waiting: dict[int, np.ndarray] = {}
         self._due: list[int] = []
-        self._looked: list[Detection] | None = None
+        self._looked: tuple[int, list[Detection]] | None = None
+        """The last look, and what it saw."""
         self._open: list[_Path] = []
         self._count = 0
         self._last_look = -every
@@ -313,27 +324,52 @@ class _Follower:
         return is_cut
 
     def _look(self) -> None:
-        """Search the frames that are due; where two looks in a row disagree, the frames between them too."""
-        found = self._search(self._due)
-        between: list[int] = []
-        before, looked = -1, self._looked
-        for index in self._due:
-            sure = [d for d in found[index] if d.score >= self._config.sure_score]
-            if looked is not None and not _agree(looked, sure):
-                between += [i for i in self._waiting if before < i < index]
-            before, looked = index, sure
-        found |= self._search(between)
+        """Search the frames that are due, and half-way between two looks in a row until they agree."""
+        everywhere = self._due[::-1][::EVERYWHERE] + (self._due[:1] if self._looked is None else [])
+        found = self._search(everywhere)
+        region = self._region(list(found.values()))
+        found |= self._search([index for index in self._due if index not in found], region)
+        while halfway := self._halfway(found):
+            found |= self._search(halfway, region)
         for index in sorted(found):
             self._link(index, found[index])
-        self._looked = looked
-        self._waiting = {i: picture for i, picture in self._waiting.items() if i > before}
+        self._looked = (max(found), found[max(found)]) if found else None
+        self._waiting = {}
         self._due = []
 
-    def _search(self, indices: Sequence[int]) -> dict[int, list[Detection]]:
+    def _halfway(self, found: Mapping[int, list[Detection]]) -> list[int]:
+        """Frames in the middle of looks that disagree."""
+        looks = [*([] if self._looked is None else [self._looked]), *sorted(found.items())]
+        return [(i + j) // 2 for (i, a), (j, b) in pairwise(looks) if j - i > 1 and not self._agree(a, b)]
+
+    def _agree(self, before: Sequence[Detection], after: Sequence[Detection]) -> bool:
+        """Whether two looks see the same faces in nearly the same places."""
+        before, after = self._sure(before), self._sure(after)
+        return len(before) == len(after) and all(min(_moved(b, a) for a in after) < STILL for b in before)
+
+    def _sure(self, faces: Iterable[Detection]) -> list[Detection]:
+        return [face for face in faces if face.score >= self._config.sure_score]
+
+    def _region(self, looks: Sequence[Sequence[Detection]]) -> Region | None:
+        """Around all faces of looks that see as many; None where they do not, or where it is most of the picture."""
+        boxes = [d.box_xyxy for look in looks for d in look]
+        if not boxes or len({len(self._sure(look)) for look in looks}) > 1:
+            return None
+        height, width = next(iter(self._waiting.values())).shape[:2]
+        low = (np.min(boxes, axis=0)[:2] - AROUND_PX) // GRID_PX * GRID_PX
+        high = -((np.max(boxes, axis=0)[2:] + AROUND_PX) // -GRID_PX) * GRID_PX
+        x0, y0 = np.maximum(low, 0).astype(int).tolist()
+        x1, y1 = np.minimum(high, [width, height]).astype(int).tolist()
+        return (x0, y0, x1, y1) if (x1 - x0) * (y1 - y0) < 0.9 * width * height else None
+
+    def _search(self, indices: Sequence[int], region: Region | None = None) -> dict[int, list[Detection]]:
+        """Search some of the waiting copies, or a region (x0, y0, x1, y1) of them."""
         found: dict[int, list[Detection]] = {}
+        x0, y0, x1, y1 = region or (0, 0, None, None)
         for start in range(0, len(indices), LOOKS_AT_ONCE):
             some = indices[start : start + LOOKS_AT_ONCE]
-            found |= dict(zip(some, self._detector.detect([self._waiting[i] for i in some]), strict=True))
+            looks = self._detector.detect([self._waiting[i][y0:y1, x0:x1] for i in some])
+            found |= {i: [d.moved(x0, y0) for d in look] for i, look in zip(some, looks, strict=True)}
         return found
 
     def _link(self, index: int, detections: Sequence[Detection]) -> None:
@@ -362,19 +398,17 @@ class _Follower:
 
 
 def _thumb(picture_bgr: np.ndarray) -> np.ndarray:
-    """The picture shrunk to about 80 px by a whole number, which OpenCV does three times as fast as by a fraction."""
+    """The picture shrunk to about 80 px, by a whole number."""
     height, width = picture_bgr.shape[:2]
     shrink = max(1, max(height, width) // 80)
     size = (max(1, width // shrink), max(1, height // shrink))
-    whole = picture_bgr[: size[1] * shrink, : size[0] * shrink]
-    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    return shrunk(picture_bgr[: size[1] * shrink, : size[0] * shrink], size)
 
 
-def _agree(before: Sequence[Detection], after: Sequence[Detection]) -> bool:
-    """Whether two looks see the same faces in nearly the same places."""
-    if len(before) != len(after):
-        return False
-    return all(max(iou(b.box_xyxy, a.box_xyxy) for a in after) > 0.7 for b in before) if before else True
+def _moved(before: Detection, after: Detection) -> float:
+    """How far the edges of a face moved, of its height."""
+    height_px = before.box_xyxy[3] - before.box_xyxy[1]
+    return float(np.abs(after.box_xyxy - before.box_xyxy).max() / max(1.0, height_px))
 
 
 def _nearness(a: Detection, b: Detection) -> float:
