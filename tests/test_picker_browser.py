@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import make_clip, make_sound, write_boxes
+from test_faces import Painted
 
 from wav2lip_kit import Project, data_path
 from wav2lip_kit.faces.detectors import Detection, load_detector
@@ -45,14 +46,22 @@ from wav2lip_kit.widgets import pick_timestamps
 
 picker = pick_timestamps(Project.open("job"), progress=False)
 picker"""
+SHOW_BOTH = """\
+from wav2lip_kit import Project
+from wav2lip_kit.widgets import pick_speaker, pick_timestamps
+
+project = Project.open("job")
+speakers = pick_speaker(project, progress=False)
+picker = pick_timestamps(project, "", speakers, progress=False)
+display(speakers, picker)"""
 WORK = "import time, pathlib\nwhile not pathlib.Path('enough').exists():\n    time.sleep(0.1)"
 TELL = "import pathlib; pathlib.Path('told.txt').write_text(f'{picker.segments}|{picker.time_s}|{picker.problem}')"
 
 
-def write_notebook(path: Path) -> None:
+def write_notebook(path: Path, show: str) -> None:
     cells = [
         {"cell_type": "code", "id": f"c{k}", "execution_count": None, "metadata": {}, "outputs": [], "source": source}
-        for k, source in enumerate((SHOW, WORK, TELL))
+        for k, source in enumerate((show, WORK, TELL))
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
@@ -140,9 +149,9 @@ def wait_until(is_so: Callable[[], Any], otherwise: str) -> None:
 class Screen:
     """The picker of one notebook, as a person uses it: `press` keys, `drag` the pointer, look."""
 
-    def __init__(self, lab: Lab, browser: Any, name: str, project: Project, before: str) -> None:
+    def __init__(self, lab: Lab, browser: Any, name: str, project: Project, before: str, show: str) -> None:
         self.project = project
-        write_notebook(lab.folder / name / "pick.ipynb")
+        write_notebook(lab.folder / name / "pick.ipynb", show)
         self.page = browser.new_page(viewport={"width": 1440, "height": 1100})
         self.page.set_default_timeout(PATIENCE_MS)
         self.errors: list[str] = []
@@ -268,12 +277,12 @@ class Screen:
         return [(edges_s.index(start_s), edges_s.index(end_s)) for start_s, end_s in stored]
 
 
-def open_screen(lab: Lab, browser: Any, name: str, make: Any, *, before: str = "") -> Screen:
+def open_screen(lab: Lab, browser: Any, name: str, make: Any, *, before: str = "", show: str = SHOW) -> Screen:
     folder = lab.folder / name
     folder.mkdir()
     project = make(folder)
     project.track(detector=NoFaces(), progress=False)  # spares the kernel the search
-    return Screen(lab, browser, name, project, before)
+    return Screen(lab, browser, name, project, before, show)
 
 
 class NoFaces:
@@ -480,6 +489,65 @@ def test_ten_minutes(lab: Lab, browser: Any) -> None:
     box = screen.get("segment-2").bounding_box()
     assert box["width"] > 20, "zoomed in, three of 3000 frames can be taken hold of"
     screen.page.close()
+
+
+class OnPaintedSquares(Painted):
+    name = NoFaces.name
+
+
+def two_people_project(folder: Path) -> Project:
+    """A large face in frames 0 to 59, a smaller one in 40 to 99; no sound."""
+    pictures = [np.full((240, 320, 3), 60, np.uint8) for _ in range(100)]
+    for picture in pictures[:60]:
+        picture[60:130, 40:110] = 255
+    for picture in pictures[40:]:
+        picture[120:160, 220:260] = 255
+    clip = make_clip(folder / "talk.mp4", 100, pictures=pictures)
+    project = Project.create(
+        folder / "job", clip, make_sound(folder / "words.wav", 4.0), weights="demo", detector="haar"
+    )
+    project.track(detector=OnPaintedSquares(), progress=False)
+    return project
+
+
+def test_a_click_on_a_face_is_followed_by_the_picker_below(lab: Lab, browser: Any) -> None:
+    screen = open_screen(lab, browser, "speakers", two_people_project, show=SHOW_BOTH)
+    page, project = screen.page, screen.project
+
+    def pressed() -> list[str]:
+        page.wait_for_timeout(300)
+        return page.locator(".widget-toggle-button.mod-active").all_inner_texts()
+
+    def face_lane_at(time_s: float) -> list[int]:
+        """The colour at the bottom of the lane that shows when the speaker's face is there."""
+        pixel = """(time_s) => {
+            const [canvas, end_s] = [document.querySelector(".w2l canvas"), 4];
+            const at = [canvas.width * time_s / end_s, 160 * canvas.height / canvas.clientHeight];
+            return [...canvas.getContext("2d").getImageData(...at, 1, 1).data];
+        }"""
+        return page.evaluate(pixel, time_s)
+
+    assert page.locator(".widget-image").count() == 2 and pressed() == ["person-1"]
+    assert screen.saved() == [(0, 60)]
+    face, ground = face_lane_at(0.5), face_lane_at(3.5)
+    assert face != ground
+    page.get_by_role("button", name="person-2").click()
+    wait_until(lambda: Project.open(project.folder).settings.speaker == "person-2", "the click is not stored")
+    page.wait_for_function("document.querySelector('[data-testid=suggestion-0]').title.startsWith('0:01.6')")
+    assert screen.saved() == [(40, 100)] and pressed() == ["person-2"]
+    assert [face_lane_at(0.5), face_lane_at(3.5)] == [ground, face], "the lane shows who was chosen before"
+
+    # A second click on who is chosen changes nothing; marks made by hand stay, and only the suggestions change.
+    page.get_by_role("button", name="person-2").click()
+    assert pressed() == ["person-2"]
+    screen.get("row-0").locator(".w2l-remove").click()
+    screen.press("Home", "i", *["."] * 4, "o")
+    assert screen.saved() == [(0, 5)]
+    page.get_by_role("button", name="person-1").click()
+    page.wait_for_function("document.querySelector('[data-testid=suggestion-0]').title.startsWith('0:00')")
+    assert screen.saved() == [(0, 5)] and pressed() == ["person-1"]
+    assert screen.errors == []
+    page.close()
 
 
 def presenter_project(folder: Path) -> Project:

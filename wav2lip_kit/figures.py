@@ -17,6 +17,7 @@ from .audio import SAMPLE_RATE_HZ, read_audio
 from .errors import FaceError
 from .faces.people import find_people, thumbnails
 from .faces.presence import absence
+from .faces.speakers import names_in
 from .faces.tracking import Tracks
 from .media import probe, read_image_bgr
 from .preflight import preflight
@@ -224,12 +225,12 @@ def _lanes(project: Project, tracks: Tracks) -> str:
     shown = people[:LANES]
     edges = _edges_percent(tracks)
     try:
-        boxes = project.face(tracks).boxes_xyxy
+        speaking = names_in(project.face(tracks), people)
     except FaceError:  # told above the line
         return ""
     lanes = ""
     for person, picture in zip(shown, thumbnails(project.video, tracks, shown), strict=True):
-        is_synced = any(np.array_equal(boxes[t.start], t.boxes_xyxy[0]) for t in person.tracks)
+        is_synced = person.name in speaking
         face = _data_url(cv2.imencode(".jpg", picture)[1].tobytes(), "image/jpeg")
         stretches = "".join(
             f'<div style="position:absolute;top:0;bottom:0;left:{edges[t.start]:.2f}%;'

@@ -40,7 +40,7 @@ from .sync import pick_device
 from .timing import format_time
 from .training import TrainResult, train
 from .weights import available_weights, find_weights, named_entry
-from .widgets import pick_timestamps
+from .widgets import pick_speaker, pick_timestamps
 
 __all__ = [
     "begin",
@@ -55,6 +55,7 @@ __all__ = [
     "have_weights",
     "in_colab",
     "open_project",
+    "pick_speaker",
     "pick_timestamps",
     "show_comparison",
     "show_doctor",

@@ -18,10 +18,13 @@
 
 # %% {"cellView": "form"}
 #@title Speaker
-#@markdown Whom to sync: the `largest` face, or a person by a point of the picture and a time, such as `640,210@0:35`.
-speaker = "largest" #@param ["largest", "talking"] {allow-input: true}
+#@markdown Everybody who is seen. Click on whom to sync. Or say who: the `largest` face, who is `talking`, or a person by a
+#@markdown point of the picture and a time, such as `640,210@0:35`. Left empty, it stays as it was chosen.
+speaker = "" #@param ["", "largest", "talking"] {allow-input: true}
 
-project = nb.open_project(home, project_name, speaker=speaker)
+project = nb.open_project(home, project_name)
+speakers = nb.pick_speaker(project, speaker)
+speakers
 
 # %% {"cellView": "form"}
 #@title Segments
@@ -29,7 +32,7 @@ project = nb.open_project(home, project_name, speaker=speaker)
 #@markdown ends, **?** shows all keys. Or type times, which replace all marks: `0:31-1:00, 1:09-1:24`.
 times = "" #@param {type:"string"}
 
-picker = nb.pick_timestamps(project, times)
+picker = nb.pick_timestamps(project, times, speakers)
 picker
 
 # %% {"cellView": "form"}

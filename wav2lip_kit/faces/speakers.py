@@ -131,6 +131,15 @@ def speaker_face(tracks: Tracks, speaker: str = "largest", talking_s: Mapping[st
     return Face.of(tracks.n_frames, chosen)
 
 
+def names_in(face: Face, people: Iterable[Person]) -> set[str]:
+    """The people whose face it is."""
+    return {
+        person.name
+        for person in people
+        if any(np.array_equal(face.boxes_xyxy[t.start : t.stop], t.boxes_xyxy) for t in person.tracks)
+    }
+
+
 def _by_name(people: Iterable[Person], name: str) -> Person:
     for person in people:
         if person.name == name:

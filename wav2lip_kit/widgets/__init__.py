@@ -4,6 +4,7 @@ TimestampPicker   a small editor: video with sound, zoomable timeline, segments 
 FramePicker       the same marks with plain ipywidgets, where custom widgets cannot load
 pick_timestamps   whichever works here, after the times that were typed
 SpeakerPicker     everybody found in the video; a click chooses whom to sync
+pick_speaker      the same for a notebook cell, after who was typed
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .frame_picker import FramePicker
     from .marks import pick_timestamps
-    from .speakers import SpeakerPicker
+    from .speakers import SpeakerPicker, pick_speaker
     from .timestamp_picker import TimestampPicker
 
 _HOMES = {
     "TimestampPicker": "timestamp_picker",
     "FramePicker": "frame_picker",
     "SpeakerPicker": "speakers",
+    "pick_speaker": "speakers",
     "pick_timestamps": "marks",
 }
 
-__all__ = ["FramePicker", "SpeakerPicker", "TimestampPicker", "pick_timestamps"]
+__all__ = ["FramePicker", "SpeakerPicker", "TimestampPicker", "pick_speaker", "pick_timestamps"]
 
 
 def __getattr__(name: str) -> Any:

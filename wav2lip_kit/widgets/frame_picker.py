@@ -66,6 +66,10 @@ class FramePicker(w.VBox):
         save_marks(self._project, self._tracks, segments)
         self._list_segments()
 
+    def look_again(self) -> None:
+        """Show what stands in the folder now, after another speaker was chosen."""
+        self._list_segments()
+
     def _button(self, name: str, tooltip: str, act: Any) -> w.Button:
         button = w.Button(description=name, tooltip=tooltip, layout=w.Layout(width="auto"))
         button.on_click(lambda _: act())

@@ -15,16 +15,20 @@ from ..segments import Segments, parse_segments
 
 if TYPE_CHECKING:
     from .frame_picker import FramePicker
+    from .speakers import SpeakerPicker
     from .timestamp_picker import TimestampPicker
 
 
-def pick_timestamps(project: Project, typed: str = "", *, progress: bool = True) -> TimestampPicker | FramePicker:
+def pick_timestamps(
+    project: Project, typed: str = "", speakers: SpeakerPicker | None = None, *, progress: bool = True
+) -> TimestampPicker | FramePicker:
     """The picker for a notebook cell: a `TimestampPicker`, or a `FramePicker` where anywidget is missing.
 
     Args:
         project: Whose segments are marked.
         typed: Times such as `0:31-1:00, 1:09-1:24`. They win over all marks: they are written to segments.json before
             any picker is made, and shown in it.
+        speakers: A click in it is followed here at once.
         progress: Show bars.
 
     Raises:
@@ -35,13 +39,14 @@ def pick_timestamps(project: Project, typed: str = "", *, progress: bool = True)
     if segments:
         save_marks(project, tracks, segments)
     try:
-        from .timestamp_picker import TimestampPicker
+        from .timestamp_picker import TimestampPicker as Picker
     except ImportError as error:
         notice(f"no video picker here ({error}): mark with single frames, type times, or install anywidget")
-        from .frame_picker import FramePicker
-
-        return FramePicker(project, tracks, progress=progress)
-    return TimestampPicker(project, tracks, progress=progress)
+        from .frame_picker import FramePicker as Picker
+    picker = Picker(project, tracks, progress=progress)
+    if speakers is not None:
+        speakers.observe(lambda _: picker.look_again(), "speaker")
+    return picker
 
 
 def begin_marks(project: Project, tracks: Tracks) -> tuple[Segments, np.ndarray]:

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import cv2
 import ipywidgets as w
+import numpy as np
+import traitlets as t
 
 from ..errors import FaceError
 from ..faces.people import Person, find_people, thumbnails
+from ..faces.speakers import names_in
 from ..faces.tracking import Tracks
+from ..notices import notice
 from ..project import Project
 from ..timing import format_time
 
 MOST = 12
 """People shown; those who are seen less are named on the command line."""
+
+
+def pick_speaker(project: Project, typed: str = "", *, progress: bool = True) -> SpeakerPicker | None:
+    """The gallery for a notebook cell; None, with a notice, where the video shows no face.
+
+    Args:
+        project: Whose speaker is chosen.
+        typed: Who, as `Settings.speaker` has it; empty for who was chosen before.
+        progress: Show bars.
+
+    Raises:
+        InputError: If there is no such person.
+    """
+    tracks = project.track(progress=progress)
+    if not tracks.tracks and not typed:
+        notice(f"no face anywhere in {project.video.name}: it can only get the new audio")
+        return None
+    picker = SpeakerPicker(project, tracks)
+    picker.speaker = typed.strip() or picker.speaker
+    return picker
 
 
 class SpeakerPicker(w.VBox):
@@ -26,6 +51,8 @@ class SpeakerPicker(w.VBox):
         speaker: Who is chosen, as `Settings.speaker` has it. Setting it does what a click does.
     """
 
+    speaker = t.Unicode()
+
     def __init__(self, project: Project, tracks: Tracks | None = None, *, progress: bool = True) -> None:
         """Track the faces where that is not done yet.
 
@@ -34,27 +61,35 @@ class SpeakerPicker(w.VBox):
         """
         self._project, self._tracks = project, tracks or project.track(progress=progress)
         everybody = find_people(self._tracks)
-        people, self._more = everybody[:MOST], everybody[MOST:]
-        if not people:
+        self._people, self._more = everybody[:MOST], everybody[MOST:]
+        self._shown: set[str] = set()
+        if not self._people:
             raise FaceError(f"no face anywhere in {project.video.name}: give a video that shows the speaker's face")
-        self._buttons = {p.name: w.ToggleButton(description=p.name, tooltip=f"Sync {p.name}") for p in people}
-        pictures = thumbnails(project.video, self._tracks, people)
-        cards = [self._card(person, picture) for person, picture in zip(people, pictures, strict=True)]
+        self._buttons = {p.name: w.ToggleButton(description=p.name, tooltip=f"Sync {p.name}") for p in self._people}
+        pictures = thumbnails(project.video, self._tracks, self._people)
+        cards = [self._card(person, picture) for person, picture in zip(self._people, pictures, strict=True)]
         talking = w.Button(description="who talks", tooltip="Choose who talks in the video's own sound")
-        talking.on_click(lambda _: self._pick(self._who_talks()))
+        talking.on_click(lambda _: self.set_trait("speaker", self._who_talks()))
         self._told = w.Label()
-        super().__init__([w.HBox(cards, layout=w.Layout(flex_flow="row wrap")), talking, self._told])
+        box = w.HBox(cards, layout=w.Layout(flex_flow="row wrap"))
+        super().__init__([box, talking, self._told], speaker=project.settings.speaker)
+
+    @t.validate("speaker")
+    def _choose(self, proposal: dict[str, Any]) -> str:
+        """Make a change in the project before anybody is told of it; nothing is changed where it cannot be made."""
+        project, speaker = self._project, proposal["value"]
+        if speaker != project.settings.speaker:
+            project.face(self._tracks, speaker)  # raises where there is no such person
+            project.settings = Project.open(project.folder, speaker=speaker).settings
+            if not project.segments_path.is_file() or all(s.source == "auto" for s in project.segments):
+                project.segments = project.suggestions(self._tracks)
+        return speaker
+
+    @t.observe("speaker")
+    def _chosen(self, _: Any) -> None:
         self._show()
 
-    @property
-    def speaker(self) -> str:
-        return self._project.settings.speaker
-
-    @speaker.setter
-    def speaker(self, speaker: str) -> None:
-        self._pick(speaker)
-
-    def _card(self, person: Person, picture_bgr) -> w.VBox:
+    def _card(self, person: Person, picture_bgr: np.ndarray) -> w.VBox:
         jpeg = cv2.imencode(".jpg", picture_bgr)[1].tobytes()
         button = self._buttons[person.name]
         button.layout = w.Layout(width="112px", border=f"2px solid {person.colour}")
@@ -62,25 +97,21 @@ class SpeakerPicker(w.VBox):
         seen = w.Label(f"seen {format_time(person.screen_s, decimals=1)}")
         return w.VBox([w.Image(value=jpeg, format="jpeg", width=112, height=112), button, seen])
 
-    def _clicked(self, name: str, change: dict) -> None:
-        if change["new"] != (name == self.speaker):
-            self._pick(name)
+    def _clicked(self, name: str, change: dict[str, Any]) -> None:
+        if change["new"] != (name in self._shown):  # not by ourselves
+            self.speaker = name
+            self._show()
 
     def _who_talks(self) -> str:
         talks_s = self._project.talking(self._tracks)
         return max(talks_s, key=lambda name: talks_s[name]) if any(talks_s.values()) else "largest"
 
-    def _pick(self, speaker: str) -> None:
-        project = self._project
-        project.face(self._tracks, speaker)  # raises where there is no such person
-        project.settings = Project.open(project.folder, speaker=speaker).settings
-        if not project.segments_path.is_file() or all(s.source == "auto" for s in project.segments):
-            project.segments = project.suggestions(self._tracks)
-        self._show()
-
     def _show(self) -> None:
+        project = self._project
+        self._shown = names_in(project.face(self._tracks), self._people)
         for name, button in self._buttons.items():
-            button.value = name == self.speaker
-        kept = self._project.segments_path.is_file()
+            button.value = name in self._shown
+        kept = project.segments_path.is_file()
+        who = "" if self.speaker in self._shown else f" ({', '.join(sorted(self._shown)) or 'nobody shown here'})"
         more = f" · {len(self._more)} more are seen less, up to {self._more[-1].name}" if self._more else ""
-        self._told.value = f"speaker: {self.speaker}" + (f" · {self._project.segments}" if kept else "") + more
+        self._told.value = f"speaker: {self.speaker}{who}" + (f" · {project.segments}" if kept else "") + more

@@ -663,9 +663,10 @@ function makePlayer({ model, page, edges, signal, onFrame, onState, tell }) {
 function render({ model, el }) {
   const scene = model.get("scene");
   const edges = new Float64Array([...new Float64Array(bytesOf(model.get("times")).buffer), scene.end_s]);
-  const [presence, peaks] = [bytesOf(model.get("presence")), bytesOf(model.get("peaks"))];
+  const peaks = bytesOf(model.get("peaks"));
+  let presence = bytesOf(model.get("presence"));
   /** @type {Segment[]} */
-  const suggestions = model.get("suggestions");
+  let suggestions = model.get("suggestions");
   const page = buildPage(el, scene);
   const { root, scroll, inner } = page;
   const ending = new AbortController();
@@ -736,6 +737,14 @@ function render({ model, el }) {
     else if (JSON.stringify(held.segments) !== JSON.stringify(history.now)) history = push(history, held.segments);
     selected = Math.min(selected, history.now.length - 1);
     draw();
+  }
+
+  /** Another speaker was chosen. */
+  function takeFace() {
+    presence = bytesOf(model.get("presence"));
+    suggestions = model.get("suggestions");
+    draw();
+    drawCanvas();
   }
 
   /** @param {string} text */
@@ -1217,6 +1226,7 @@ function render({ model, el }) {
   const themes = new MutationObserver(drawCanvas);
   for (const element of [document.documentElement, document.body]) themes.observe(element, { attributes: true });
   model.on("change:held", takeHeld);
+  model.on("change:presence change:suggestions", takeFace);
   setBadge("saved", "Saved");
   drawPlay();
   draw();
@@ -1225,6 +1235,7 @@ function render({ model, el }) {
     sizes.disconnect();
     themes.disconnect();
     model.off("change:held", takeHeld);
+    model.off("change:presence change:suggestions", takeFace);
     for (const timer of [slowTimer, toldTimer, lastTold]) window.clearTimeout(timer);
   };
 }

@@ -101,6 +101,13 @@ class TimestampPicker(anywidget.AnyWidget):
         save_marks(self._project, self._tracks, segments)
         self.held = self._state()
 
+    def look_again(self) -> None:
+        """Show what stands in the folder now, after another speaker was chosen."""
+        suggestions, presence = begin_marks(self._project, self._tracks)
+        with self.hold_sync():
+            self.suggestions, self.presence = _rows(suggestions), presence.tobytes()
+            self.held = self._state()
+
     def _state(self, edit: str = "", problem: str = "") -> dict[str, Any]:
         return {"edit": edit, "problem": problem, "segments": _rows(self.segments)}
 
