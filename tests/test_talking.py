@@ -12,10 +12,10 @@ from clips import make_clip
 from conftest import write_wave
 
 from wav2lip_kit.errors import FaceError, WeightsError
-from wav2lip_kit.faces.detectors import load_detector
-from wav2lip_kit.faces.people import Person, find_people
+from wav2lip_kit.faces.people import Person
+from wav2lip_kit.faces.speakers import speaker_face
 from wav2lip_kit.faces.talking import MAX_LOOKS, _looks, _talking_share, load_talking_face, talking_seconds
-from wav2lip_kit.faces.tracking import Track, Tracks, track_faces
+from wav2lip_kit.faces.tracking import Track, Tracks
 from wav2lip_kit.media import probe
 from wav2lip_kit.notices import collect_notices
 from wav2lip_kit.project import Project
@@ -93,13 +93,16 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         load_talking_face()
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("side", "name"), [("left", "person-2"), ("right", "person-1")])
 def test_the_person_whose_voice_is_heard_is_picked(
-    side: str, shared_media: Path, shared_weights: Path, monkeypatch: pytest.MonkeyPatch
+    side: str, name: str, tmp_path: Path, shared_media: Path, shared_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAV2LIP_KIT_WEIGHTS", str(shared_weights))
-    info = probe(shared_media / "video" / f"debate_voice_{side}.mp4")
-    tracks = track_faces(info, load_detector("retinaface"), progress=False)
-    talks_s = talking_seconds(info, tracks, find_people(tracks), progress=False)
-    right, left = (talks_s[name] for name in ("person-1", "person-2"))
-    assert (left > 3 * right) if side == "left" else (right > 3 * left), talks_s
+    video, words = shared_media / "video" / f"debate_voice_{side}.mp4", shared_media / "audio" / "LJ001-0001.wav"
+    job = Project.create(tmp_path / "job", video, words, speaker="talking", detector="retinaface")
+    tracks = job.track(progress=False)
+    talks_s = job.talking(tracks, progress=False)
+    (other,) = set(talks_s) - {name}
+    assert talks_s[name] > 3 * talks_s[other], talks_s
+    picked, wanted = job.face(tracks), speaker_face(tracks, name)
+    assert np.array_equal(picked.boxes_xyxy, wanted.boxes_xyxy, equal_nan=True)

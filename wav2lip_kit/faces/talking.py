@@ -3,7 +3,8 @@
 LR-ASD (Liao et al., "LR-ASD: lightweight and robust network for active speaker detection", 2025) looks at a face for
 a second or so and tells how much it seems to talk. Its visual half is written anew here and reads the published
 weights. Whose voice is heard is told by whether a mouth moves when there is sound and rests when there is none:
-their correlation tells two people apart who talk at once, each before a microphone of their own (`docs/faces.md`).
+their correlation tells two people apart who talk at once, each before a microphone of their own. The network's other
+half, which hears, does not (`docs/faces.md`).
 
     face (T, 112, 112) grey, 25 a second ─► 3 blocks of convolutions ─► (T, 128) ─► (T,) seems to talk
 """

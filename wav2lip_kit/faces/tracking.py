@@ -199,6 +199,7 @@ def track_faces(
             duration = frame.duration
             follower.add(frame_to_bgr(frame, info.color, config.side_px))
             bar.update()
+        bar.total = len(pts)  # it was an estimate, and a notebook shows a bar that ends short of it as failed
     if not pts:
         raise MediaError(f"{info.name} has no frame between {info.start_s:g} s and {info.end_s or info.duration_s:g} s")
     follower.finish()
