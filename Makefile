@@ -32,7 +32,7 @@ test-colab-widgets: setup
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(COLAB_WIDGETS)/rest.pth
 	mv $(COLAB_WIDGETS)/rest.pth $$($(COLAB_WIDGETS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 	$(COLAB_WIDGETS)/bin/python -c "import ipywidgets; assert ipywidgets.__version__ == '7.7.1', ipywidgets.__version__"
-	PYTHONPATH=. $(COLAB_WIDGETS)/bin/python -m pytest -q tests/test_picker.py
+	PYTHONPATH=. $(COLAB_WIDGETS)/bin/python -m pytest -q tests/test_picker.py tests/test_faces_in_runs.py
 
 lint: setup
 	@echo "── lint"

@@ -18,7 +18,8 @@ from wav2lip_kit import Project, data_path
 from wav2lip_kit.colour import frame_to_bgr
 from wav2lip_kit.faces.detectors import load_detector
 from wav2lip_kit.faces.people import find_people
-from wav2lip_kit.faces.tracking import TrackConfig, Tracks, iou
+from wav2lip_kit.faces.tracking import TrackConfig
+from wav2lip_kit.faces.tracks import Tracks, iou
 from wav2lip_kit.frames import read_frames
 from wav2lip_kit.media import VideoInfo, probe
 

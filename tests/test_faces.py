@@ -22,7 +22,8 @@ from wav2lip_kit.faces.crops import face_roll
 from wav2lip_kit.faces.detectors import Detection, HaarDetector, load_detector
 from wav2lip_kit.faces.presence import PresenceConfig, absence, head_turn_deg, suggest_segments
 from wav2lip_kit.faces.speakers import Face, speaker_face
-from wav2lip_kit.faces.tracking import Track, TrackConfig, Tracks, _fill, _Path, smooth_centred, track_faces
+from wav2lip_kit.faces.tracking import TrackConfig, _fill, _Path, smooth_centred, track_faces
+from wav2lip_kit.faces.tracks import Track, Tracks
 from wav2lip_kit.frames import read_frames
 from wav2lip_kit.media import probe
 from wav2lip_kit.notices import collect_notices

@@ -23,7 +23,8 @@ from wav2lip_kit.colour import frame_to_bgr
 from wav2lip_kit.faces.crops import cut_crop
 from wav2lip_kit.faces.detectors import Detection, RetinaFaceDetector
 from wav2lip_kit.faces.speakers import speaker_face
-from wav2lip_kit.faces.tracking import TrackConfig, Tracks, iou, track_faces
+from wav2lip_kit.faces.tracking import TrackConfig, track_faces
+from wav2lip_kit.faces.tracks import Tracks, iou
 from wav2lip_kit.frames import Frame, read_frames
 from wav2lip_kit.media import VideoInfo, probe
 

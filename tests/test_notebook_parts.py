@@ -16,7 +16,7 @@ from clips import make_clip, make_sound
 from wav2lip_kit import Project, data_path, figures, inputs, notebook
 from wav2lip_kit.errors import FaceError, InputError
 from wav2lip_kit.faces.people import find_people
-from wav2lip_kit.faces.tracking import Track, Tracks
+from wav2lip_kit.faces.tracks import Track, Tracks
 from wav2lip_kit.frames import read_frames
 from wav2lip_kit.media import probe
 from wav2lip_kit.previews import (

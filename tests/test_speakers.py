@@ -16,7 +16,8 @@ from wav2lip_kit.faces.appearance import signature
 from wav2lip_kit.faces.detectors import Detection, load_detector
 from wav2lip_kit.faces.people import Person, find_people, thumbnails
 from wav2lip_kit.faces.speakers import check_speaker, speaker_face
-from wav2lip_kit.faces.tracking import Track, Tracks, track_faces
+from wav2lip_kit.faces.tracking import track_faces
+from wav2lip_kit.faces.tracks import Track, Tracks
 from wav2lip_kit.media import probe
 
 LEFT, RIGHT = (10, 10, 60, 70), (200, 20, 240, 70)

@@ -15,7 +15,7 @@ from wav2lip_kit.errors import FaceError, WeightsError
 from wav2lip_kit.faces.people import Person
 from wav2lip_kit.faces.speakers import speaker_face
 from wav2lip_kit.faces.talking import MAX_LOOKS, _looks, _talking_share, load_talking_face, talking_seconds
-from wav2lip_kit.faces.tracking import Track, Tracks
+from wav2lip_kit.faces.tracks import Track, Tracks
 from wav2lip_kit.media import probe
 from wav2lip_kit.notices import collect_notices
 from wav2lip_kit.project import Project

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wav2lip_kit.errors import InputError
-from wav2lip_kit.faces.tracking import Tracks
+from wav2lip_kit.faces.tracks import Tracks
 from wav2lip_kit.media import probe
 from wav2lip_kit.timeline import FITS, PART_S, PartReader, plan_parts, result_pts
 

@@ -18,7 +18,7 @@ from .errors import FaceError
 from .faces.people import find_people, thumbnails
 from .faces.presence import absence
 from .faces.speakers import names_in
-from .faces.tracking import Tracks
+from .faces.tracks import Tracks
 from .media import probe, read_image_bgr
 from .preflight import preflight
 from .previews import MOST_S, compare_sides, measure_result, preview_result, preview_source, try_sync

@@ -17,7 +17,7 @@ from .checkpoints import weights_id
 from .combine import Insert
 from .errors import FaceError
 from .faces.speakers import Face
-from .faces.tracking import Tracks
+from .faces.tracks import Tracks
 from .files import key_of
 from .media import VideoInfo
 from .notices import notice

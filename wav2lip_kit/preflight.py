@@ -22,7 +22,7 @@ from .timeline import Part, PartReader
 from .timing import format_time
 
 if TYPE_CHECKING:
-    from .faces.tracking import Tracks
+    from .faces.tracks import Tracks
     from .project import Project
 
 SAMPLE_FRAMES = 24

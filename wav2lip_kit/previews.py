@@ -21,7 +21,7 @@ from .audio import AudioInfo, probe_audio
 from .blending import crop_mask
 from .combine import combine_parts
 from .errors import FaceError, InputError, MediaError
-from .faces.tracking import Tracks
+from .faces.tracks import Tracks
 from .files import content_id, key_of, replace_when_whole
 from .frames import Encoding, Frame, FrameWriter, read_frames
 from .media import VideoInfo, even, probe

@@ -33,7 +33,8 @@ from .faces.people import find_people
 from .faces.presence import suggest_segments
 from .faces.speakers import Face, check_speaker, is_automatic, speaker_face
 from .faces.talking import TALKING_VERSION, talking_seconds
-from .faces.tracking import TRACKS_VERSION, TrackConfig, Tracks, track_faces
+from .faces.tracking import TRACKS_VERSION, TrackConfig, track_faces
+from .faces.tracks import Tracks
 from .files import (
     StrPath,
     bring,

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from .errors import InputError
-from .faces.tracking import Tracks
+from .faces.tracks import Tracks
 from .frames import Frame, read_frames
 from .media import VideoInfo
 

@@ -21,7 +21,8 @@ from .faces.people import find_people
 from .faces.presence import suggest_segments
 from .faces.speakers import Face, speaker_face
 from .faces.talking import sound_lag
-from .faces.tracking import TrackConfig, Tracks, track_faces
+from .faces.tracking import TrackConfig, track_faces
+from .faces.tracks import Tracks
 from .files import StrPath, content_id, key_of, replace_when_whole
 from .frames import read_frames
 from .media import VideoInfo, probe

@@ -16,7 +16,7 @@ import numpy as np
 from ..colour import frame_to_bgr
 from ..frames import read_frames
 from ..media import VideoInfo
-from .tracking import Track, Tracks, iou
+from .tracks import Track, Tracks, iou
 
 MIN_LIKENESS = 0.955
 """Measured on pairs of tracks: the same person in the same clothes and view 0.96 to 1, two people at most 0.95."""

@@ -18,7 +18,7 @@ import numpy as np
 from ..segments import Segment, Segments
 from .crops import face_roll
 from .speakers import Face
-from .tracking import Tracks
+from .tracks import Tracks
 
 NOSE_REACH = 0.48
 """How far the tip of the nose stands out before the eyes, in units of the distance between them."""

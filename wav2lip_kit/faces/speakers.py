@@ -23,7 +23,7 @@ from ..files import names_file
 from ..timing import format_time, parse_time
 from .crops import crop_matrix, righted_roll
 from .people import Person, find_people
-from .tracking import Track, Tracks
+from .tracks import Track, Tracks
 
 CHOICES = (
     "largest, talking, person-1 (and so on), X,Y@T (a point and a time), X0,Y0,X1,Y1 (a box in pixels), "

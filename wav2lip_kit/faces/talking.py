@@ -28,7 +28,7 @@ from ..media import VideoInfo
 from ..weights import find_weights
 from .crops import warp
 from .people import Person
-from .tracking import Track, Tracks
+from .tracks import Track, Tracks
 
 TALKING_VERSION = 1
 """Part of the key of what is kept: raise it when the same faces get other numbers."""

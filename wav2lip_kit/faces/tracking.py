@@ -10,25 +10,22 @@ no smear across a cut.
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from tqdm.auto import tqdm
 
-from ..colour import frame_to_bgr, shrunk
+from ..colour import frame_to_bgr
 from ..errors import MediaError
-from ..files import StrPath, replace_when_whole
 from ..frames import read_frames
 from ..media import VideoInfo
 from .appearance import signature
+from .cuts import CutFinder
 from .detectors import Detection, FaceDetector
+from .tracks import Track, Tracks, iou
 
 TRACKS_VERSION = 4
 """Part of a tracks file's key: raise it when the same settings find other tracks."""
@@ -42,8 +39,6 @@ STILL = 0.08
 """Of the face's height: where the edges of a box move by less from look to look, they are not looked at between."""
 GRID_PX = 32
 """Regions begin on the detectors' coarsest grid, or boxes would move by a part of it."""
-BESIDE_CUT = 2
-"""Frames on either side of a cut that it is compared with: a flash of as many is none."""
 MIN_LIKENESS = 0.6
 """Of two looks at one face; seen: 0.88 and more. Below it another face has taken the place."""
 
@@ -60,8 +55,8 @@ class TrackConfig:
         max_gap_s: A face missed for longer than this ends its track.
         min_track_s: Shorter tracks are taken for false alarms.
         smooth_s: Standard deviation of the centred smoothing, in seconds.
-        cut_difference: A cut changes hue, saturation and value by this much at least (mean, 0..255).
-        cut_ratio: And this many times as much as the frames before it do, and those after it.
+        cut_difference: See `CutFinder`.
+        cut_ratio: See there.
     """
 
     every_s: float = 0.2
@@ -72,110 +67,6 @@ class TrackConfig:
     smooth_s: float = 0.07
     cut_difference: float = 12.0
     cut_ratio: float = 2.5
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """One face over consecutive frames.
-
-    Attributes:
-        start: Index of its first frame.
-        boxes_xyxy: (n, 4) float32, pixels of the upright picture.
-        scores: (n,) float32 in 0..1.
-        landmarks_xy: (n, 5, 2) float32, NaN where the detector has none.
-        signature: (d,) float32, what it looks like on average, see `appearance`; (0,) where that is not known.
-    """
-
-    start: int
-    boxes_xyxy: np.ndarray
-    scores: np.ndarray
-    landmarks_xy: np.ndarray
-    signature: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.boxes_xyxy)
-
-    @property
-    def area(self) -> float:
-        """Its picture area summed over time, px² · frames: how much it is on screen."""
-        width, height = (self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]).T
-        return float((width * height).sum())
-
-
-@dataclass(frozen=True, eq=False)
-class Tracks:
-    """All faces of a video, and the time of every frame.
-
-    Attributes:
-        pts: (T,) int64 presentation time of each frame, counted from the video's time zero.
-        time_base: Seconds of one tick of `pts`.
-        last_duration: Ticks that the last frame is shown.
-        cuts: Indices of the frames that begin a new shot, rising, without 0.
-        tracks: Ordered by their first frame.
-    """
-
-    pts: np.ndarray
-    time_base: Fraction
-    last_duration: int
-    cuts: np.ndarray
-    tracks: tuple[Track, ...]
-
-    @property
-    def n_frames(self) -> int:
-        return len(self.pts)
-
-    @property
-    def times_s(self) -> np.ndarray:
-        """(T,) when each frame is shown, seconds."""
-        return self.pts * float(self.time_base)
-
-    @property
-    def end_pts(self) -> int:
-        return int(self.pts[-1]) + self.last_duration
-
-    @property
-    def end_s(self) -> float:
-        """When the last frame ends, seconds from time zero."""
-        return float(self.end_pts * self.time_base)
-
-    def shots(self) -> list[tuple[int, int]]:
-        """Half-open frame ranges between cuts."""
-        edges = [0, *self.cuts.tolist(), self.n_frames]
-        return list(pairwise(edges))
-
-    def save(self, path: StrPath) -> None:
-        """Write to an .npz file."""
-        empty = np.zeros((0, 4), np.float32)
-        with replace_when_whole(path) as part:
-            np.savez_compressed(
-                part,
-                pts=self.pts,
-                time_base=[self.time_base.numerator, self.time_base.denominator],
-                last_duration=self.last_duration,
-                cuts=self.cuts,
-                starts=[t.start for t in self.tracks],
-                stops=[t.stop for t in self.tracks],
-                boxes_xyxy=np.concatenate([empty, *(t.boxes_xyxy for t in self.tracks)]),
-                scores=np.concatenate([empty[:, 0], *(t.scores for t in self.tracks)]),
-                landmarks_xy=np.concatenate([np.zeros((0, 5, 2), np.float32), *(t.landmarks_xy for t in self.tracks)]),
-                signatures=np.array([t.signature for t in self.tracks], np.float16),
-            )
-
-    @classmethod
-    def load(cls, path: StrPath) -> Tracks:
-        """Read what `save` wrote."""
-        with np.load(Path(path)) as data:
-            edges = np.cumsum([0, *(data["stops"] - data["starts"])]).astype(int)
-            rows = [slice(a, b) for a, b in pairwise(edges)]
-            boxes, scores, points = data["boxes_xyxy"], data["scores"], data["landmarks_xy"]
-            looks = data["signatures"].astype(np.float32)
-            tracks = tuple(
-                Track(int(start), boxes[r], scores[r], points[r], look)
-                for start, r, look in zip(data["starts"], rows, looks, strict=True)
-            )
-            time_base = Fraction(int(data["time_base"][0]), int(data["time_base"][1]))
-            return cls(data["pts"], time_base, int(data["last_duration"]), data["cuts"].astype(int), tracks)
 
 
 def track_faces(
@@ -262,30 +153,25 @@ class _Follower:
         self._open: list[_Path] = []
         self._count = 0
         self._last_look = -every
-        self._last_hsv: np.ndarray | None = None
-        self._undecided: deque[tuple[np.ndarray, float]] = deque()
-        """Small copies that may begin a shot, and how much each differs from the one before."""
-        self._changes: deque[float] = deque(maxlen=BESIDE_CUT)
+        self._cut_finder = CutFinder(config.cut_difference, config.cut_ratio)
         self.closed: list[_Path] = []
         self.cuts: list[int] = []
 
     def add(self, picture_bgr: np.ndarray) -> None:
         """Take the small copy of the next frame."""
-        self._undecided.append((picture_bgr, self._change(picture_bgr)))
-        if len(self._undecided) > BESIDE_CUT:
-            self._follow()
+        for small, begins_shot in self._cut_finder.add(picture_bgr):
+            self._follow(small, begins_shot)
 
     def finish(self) -> None:
         """Take what is left after the last frame, and close every track."""
-        while self._undecided:
-            self._follow()
+        for small, begins_shot in self._cut_finder.finish():
+            self._follow(small, begins_shot)
         self._end_shot()
 
-    def _follow(self) -> None:
-        picture_bgr, change = self._undecided.popleft()
+    def _follow(self, picture_bgr: np.ndarray, begins_shot: bool) -> None:
         index = self._count
         self._count += 1
-        if self._is_cut(change):
+        if begins_shot:
             self._end_shot()
             self.cuts.append(index)
         self._waiting[index] = picture_bgr
@@ -303,31 +189,10 @@ class _Follower:
         self.closed += self._open
         self._open, self._looked, self._last_look = [], None, -self._every
 
-    def _change(self, picture_bgr: np.ndarray) -> float:
-        """How much a frame differs from the one before: mean of hue, saturation and value, 0..255."""
-        hsv = cv2.cvtColor(_thumb(picture_bgr), cv2.COLOR_BGR2HSV)
-        last, self._last_hsv = self._last_hsv, hsv
-        if last is None:
-            return 0.0
-        difference = cv2.absdiff(hsv, last)
-        hue = difference[..., 0]
-        return float((np.minimum(hue, 180 - hue).mean() + difference[..., 1].mean() + difference[..., 2].mean()) / 3)
-
-    def _is_cut(self, change: float) -> bool:
-        """Whether a frame changes much more than those before and after it; in pans, shakes and flashes all do."""
-        before, after = self._changes, [c for _, c in self._undecided]
-        usual = max((sum(some) / len(some) for some in (before, after) if some), default=0.0)
-        is_cut = change > self._config.cut_difference and change > self._config.cut_ratio * usual
-        if is_cut:
-            self._changes.clear()
-        elif self._count > 1:  # the first frame has none before it
-            self._changes.append(change)
-        return is_cut
-
     def _look(self) -> None:
         """Search the frames that are due, and half-way between two looks in a row until they agree."""
-        everywhere = self._due[::-1][::EVERYWHERE] + (self._due[:1] if self._looked is None else [])
-        found = self._search(everywhere)
+        first = self._due[:1] if self._looked is None else []
+        found = self._search(list(dict.fromkeys([*first, *self._due[::-1][::EVERYWHERE]])))
         region = self._region(list(found.values()))
         found |= self._search([index for index in self._due if index not in found], region)
         while halfway := self._halfway(found):
@@ -398,14 +263,6 @@ class _Follower:
         ]
 
 
-def _thumb(picture_bgr: np.ndarray) -> np.ndarray:
-    """The picture shrunk to about 80 px, by a whole number."""
-    height, width = picture_bgr.shape[:2]
-    shrink = max(1, max(height, width) // 80)
-    size = (max(1, width // shrink), max(1, height // shrink))
-    return shrunk(picture_bgr[: size[1] * shrink, : size[0] * shrink], size)
-
-
 def _moved(before: Detection, after: Detection) -> float:
     """How far the edges of a face moved, of its height."""
     height_px = before.box_xyxy[3] - before.box_xyxy[1]
@@ -421,14 +278,6 @@ def _nearness(a: Detection, b: Detection) -> float:
     moved = float(np.hypot(*(_centre(a.box_xyxy) - _centre(b.box_xyxy))))
     is_near = moved < 0.6 * min(size_a, size_b) and max(size_a, size_b) < 1.5 * min(size_a, size_b)
     return 0.1 if is_near else 0.0
-
-
-def iou(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> float:
-    """Intersection over union of two boxes, 0..1."""
-    low, high = np.maximum(a_xyxy[:2], b_xyxy[:2]), np.minimum(a_xyxy[2:], b_xyxy[2:])
-    inside = float(np.prod(np.maximum(0, high - low)))
-    total = float(np.prod(a_xyxy[2:] - a_xyxy[:2]) + np.prod(b_xyxy[2:] - b_xyxy[:2])) - inside
-    return inside / total if total > 0 else 0.0
 
 
 def _centre(box_xyxy: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import ipywidgets as w
 import numpy as np
 
 from ..errors import SegmentError
-from ..faces.tracking import Tracks
+from ..faces.tracks import Tracks
 from ..project import Project
 from ..segments import Segment, Segments, format_segments, parse_segments
 from ..timing import format_time

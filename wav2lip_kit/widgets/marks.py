@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import FaceError
 from ..faces.presence import absence
-from ..faces.tracking import Tracks
+from ..faces.tracks import Tracks
 from ..notices import notice
 from ..project import Project
 from ..segments import Segments, parse_segments

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from ..audio import read_audio
 from ..colour import frame_to_bgr
 from ..errors import RunError
-from ..faces.tracking import Tracks
+from ..faces.tracks import Tracks
 from ..files import content_id, key_of, replace_when_whole
 from ..frames import Frame, read_frames
 from ..media import BT709, VideoInfo, reason

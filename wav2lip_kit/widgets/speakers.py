@@ -13,7 +13,7 @@ import traitlets as t
 from ..errors import FaceError
 from ..faces.people import Person, find_people, thumbnails
 from ..faces.speakers import names_in
-from ..faces.tracking import Tracks
+from ..faces.tracks import Tracks
 from ..notices import notice
 from ..project import Project
 from ..timing import format_time

@@ -15,7 +15,7 @@ import anywidget
 import traitlets as t
 
 from ..errors import SegmentError
-from ..faces.tracking import Tracks
+from ..faces.tracks import Tracks
 from ..project import Project
 from ..segments import Segment, Segments
 from .marks import begin_marks, save_marks, stored_marks
