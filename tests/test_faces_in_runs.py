@@ -22,6 +22,12 @@ from wav2lip_kit.segments import Segment, Segments
 BIG, SMALL = (40, 60, 100, 130), (220, 80, 260, 125)
 
 
+class OnPaintedSquares(Painted):
+    """Under the name of a detector that the project can load by itself."""
+
+    name = "haar"
+
+
 class Listener:
     """Stands in for `LipSyncer`: keeps what it hears and sees, and answers with grey."""
 
@@ -172,6 +178,39 @@ def test_a_click_chooses_the_speaker_and_suggests_anew_but_keeps_marks_made_by_h
     assert [s.source for s in job.segments] == ["manual"]
     with pytest.raises(FaceError, match="person-7"):
         picker.speaker = "person-7"
+
+
+def test_who_is_typed_is_chosen_and_plain_marks_follow(job: Project) -> None:
+    pytest.importorskip("ipywidgets")
+    from wav2lip_kit.widgets import FramePicker, pick_speaker
+
+    job.settings = Project.open(job.folder, detector="haar").settings
+    tracks = job.track(detector=OnPaintedSquares(), progress=False)
+    speakers = pick_speaker(job, " person-2 ", progress=False)
+    assert speakers is not None and Project.open(job.folder).settings.speaker == "person-2"
+    assert pick_speaker(job, progress=False).speaker == "person-2", "left empty it stays as it was"  # type: ignore[union-attr]
+    with pytest.raises(FaceError, match="person-7"):
+        pick_speaker(job, "person-7", progress=False)
+    assert Project.open(job.folder).settings.speaker == "person-2"
+    marks = FramePicker(job, tracks, progress=False)
+    speakers.observe(lambda _: marks.look_again(), "speaker")
+    job.segments = Segments([Segment(0.0, 1.0, source="auto")])
+    speakers.speaker = "person-1"
+    assert [str(s) for s in job.segments] == [text for text, _ in marks._list.options] == ["0:00-0:02"]
+
+
+def test_without_a_face_there_is_nobody_to_pick_and_the_cell_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("ipywidgets")
+    from wav2lip_kit.widgets import pick_speaker
+
+    video = make_clip(tmp_path / "v.mp4", 10, pictures=[np.full((240, 320, 3), 60, np.uint8)])
+    job = Project.create(tmp_path / "job", video, make_sound(tmp_path / "a.wav", 0.4), detector="haar")
+    job.track(detector=OnPaintedSquares(), progress=False)
+    with collect_notices() as told:
+        assert pick_speaker(job, "  ", progress=False) is None
+    assert len(told) == 1 and "no face anywhere in v.mp4" in told[0]
+    with pytest.raises(FaceError, match=r"no face anywhere in v\.mp4"):
+        pick_speaker(job, "person-1", progress=False)
 
 
 # ── tilted faces ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import make_clip, make_sound, write_boxes
-from test_faces import Painted
+from test_faces_in_runs import OnPaintedSquares
 
 from wav2lip_kit import Project, data_path
 from wav2lip_kit.faces.detectors import Detection, load_detector
@@ -489,10 +489,6 @@ def test_ten_minutes(lab: Lab, browser: Any) -> None:
     box = screen.get("segment-2").bounding_box()
     assert box["width"] > 20, "zoomed in, three of 3000 frames can be taken hold of"
     screen.page.close()
-
-
-class OnPaintedSquares(Painted):
-    name = NoFaces.name
 
 
 def two_people_project(folder: Path) -> Project:

@@ -81,5 +81,5 @@ def shrunk(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         half = (picture.shape[1] // 2, picture.shape[0] // 2)
         picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
     if picture.shape[:2] == size[::-1]:
-        return np.ascontiguousarray(picture)
+        return picture
     return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)

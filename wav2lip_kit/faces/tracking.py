@@ -2,9 +2,8 @@
 
 Faces are looked for on a small copy of every k-th frame, now and then everywhere and else around those that are known,
 and on the frames between where something changed; detections are linked into tracks by overlap, size and appearance; a
-cut ends every track. Short misses are interpolated, long
-ones end the track. Boxes stay float, and are smoothed by a window centred on the frame, inside a track only: no lag,
-no smear across a cut.
+cut ends every track. Short misses are interpolated, long ones end the track. Boxes stay float, and are smoothed by a
+window centred on the frame, inside a track only: no lag, no smear across a cut.
 """
 
 from __future__ import annotations
@@ -55,8 +54,8 @@ class TrackConfig:
         max_gap_s: A face missed for longer than this ends its track.
         min_track_s: Shorter tracks are taken for false alarms.
         smooth_s: Standard deviation of the centred smoothing, in seconds.
-        cut_difference: See `CutFinder`.
-        cut_ratio: See there.
+        cut_difference: `least` of `CutFinder`.
+        cut_ratio: `ratio` of `CutFinder`.
     """
 
     every_s: float = 0.2
@@ -211,7 +210,7 @@ class _Follower:
     def _agree(self, before: Sequence[Detection], after: Sequence[Detection]) -> bool:
         """Whether two looks see the same faces in nearly the same places."""
         before, after = self._sure(before), self._sure(after)
-        return len(before) == len(after) and all(min(_moved(b, a) for a in after) < STILL for b in before)
+        return len(before) == len(after) and all(min(_motion(b, a) for a in after) < STILL for b in before)
 
     def _sure(self, faces: Iterable[Detection]) -> list[Detection]:
         return [face for face in faces if face.score >= self._config.sure_score]
@@ -263,7 +262,7 @@ class _Follower:
         ]
 
 
-def _moved(before: Detection, after: Detection) -> float:
+def _motion(before: Detection, after: Detection) -> float:
     """How far the edges of a face moved, of its height."""
     height_px = before.box_xyxy[3] - before.box_xyxy[1]
     return float(np.abs(after.box_xyxy - before.box_xyxy).max() / max(1.0, height_px))

@@ -54,7 +54,7 @@ class FramePicker(w.VBox):
         self._slider.observe(lambda _: self._show(), names="value")
         self._text.observe(self._type, names="value")
         super().__init__([self._image, self._slider, w.HBox(buttons), self._list, self._text, self._told])
-        self._list_segments()
+        self.look_again()
         self._show()
 
     @property
@@ -64,18 +64,15 @@ class FramePicker(w.VBox):
     @segments.setter
     def segments(self, segments: Segments) -> None:
         save_marks(self._project, self._tracks, segments)
-        self._list_segments()
-
-    def look_again(self) -> None:
-        """Show what stands in the folder now, after another speaker was chosen."""
-        self._list_segments()
+        self.look_again()
 
     def _button(self, name: str, tooltip: str, act: Any) -> w.Button:
         button = w.Button(description=name, tooltip=tooltip, layout=w.Layout(width="auto"))
         button.on_click(lambda _: act())
         return button
 
-    def _list_segments(self) -> None:
+    def look_again(self) -> None:
+        """Show the segments that stand in the folder now."""
         self._list.options = [(str(s), s) for s in self.segments]
         self._text.value = format_segments(self.segments)
         total_s, end_s = self.segments.duration_s, self._tracks.end_s

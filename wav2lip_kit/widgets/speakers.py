@@ -33,12 +33,12 @@ def pick_speaker(project: Project, typed: str = "", *, progress: bool = True) ->
     Raises:
         InputError: If there is no such person.
     """
-    tracks = project.track(progress=progress)
+    tracks, typed = project.track(progress=progress), typed.strip()
     if not tracks.tracks and not typed:
         notice(f"no face anywhere in {project.video.name}: it can only get the new audio")
         return None
     picker = SpeakerPicker(project, tracks)
-    picker.speaker = typed.strip() or picker.speaker
+    picker.speaker = typed or picker.speaker
     return picker
 
 
@@ -98,9 +98,11 @@ class SpeakerPicker(w.VBox):
         return w.VBox([w.Image(value=jpeg, format="jpeg", width=112, height=112), button, seen])
 
     def _clicked(self, name: str, change: dict[str, Any]) -> None:
-        if change["new"] != (name in self._shown):  # not by ourselves
-            self.speaker = name
-            self._show()
+        if change["new"] == (name in self._shown):
+            return  # by ourselves
+        if name == self.speaker:
+            self._show()  # a second click leaves who is chosen
+        self.speaker = name
 
     def _who_talks(self) -> str:
         talks_s = self._project.talking(self._tracks)
